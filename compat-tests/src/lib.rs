@@ -1,0 +1,1 @@
+//! Outside clients and the reference server against Quoll.

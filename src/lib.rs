@@ -1,0 +1,15 @@
+//! Quoll: a wire-compatible Apache ZooKeeper server.
+//!
+//! This file is the map: one line per room, in the order a write visits them. What a room may see of the
+//! others is written in `docs/ARCHITECTURE.md` and kept by `tests/walls.rs`.
+
+pub mod types;
+pub mod config;
+pub mod wire;
+pub mod auth;
+pub mod state;
+pub mod replica;
+pub mod store;
+pub mod net;
+pub mod report;
+pub mod server;
