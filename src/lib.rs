@@ -3,13 +3,13 @@
 //! This file is the map: one line per room, in the order a write visits them. What a room may see of the
 //! others is written in `docs/ARCHITECTURE.md` and kept by `tests/walls.rs`.
 
-pub mod types;
-pub mod config;
-pub mod wire;
 pub mod auth;
-pub mod state;
-pub mod replica;
-pub mod store;
+pub mod config;
 pub mod net;
+pub mod replica;
 pub mod report;
 pub mod server;
+pub mod state;
+pub mod store;
+pub mod types;
+pub mod wire;

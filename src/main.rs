@@ -1,1 +1,3 @@
+//! The command line: arguments, configuration, tracing, exit code.
+
 fn main() {}

@@ -1,1 +1,13 @@
-//! room
+//! Names for numbers, and the few values that cross rooms. This room imports nothing.
+
+pub mod ids;
+pub mod limits;
+pub mod owner;
+pub mod path;
+pub mod proof;
+pub mod time;
+
+pub use ids::{ConnId, Epoch, ServerId, SessionId, Zxid};
+pub use owner::Owner;
+pub use proof::{Committed, Entry, Flushed};
+pub use time::{Millis, Now};
