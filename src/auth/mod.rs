@@ -7,4 +7,4 @@ pub mod scheme;
 
 pub use acl::AclEntry;
 pub use identity::Identity;
-pub use rules::Rules;
+pub use rules::{AuthSettings, Rules, mask};

@@ -1,4 +1,250 @@
-//! placeholder
-/// placeholder
-#[derive(Debug)]
-pub struct Rules;
+//! The rules of access: which schemes there are, who matches an entry, what a new access list may hold, what
+//! `addauth` yields. Built once from the settings and shared by every connection; it keeps no state of its own.
+//!
+//! Invariant: [`Rules::permits`] is asked in two places only, validation for writes and the tree's reads; the
+//! events of watches ask it for the node they tell about.
+
+use super::acl::AclEntry;
+use super::identity::Identity;
+use super::scheme::{digest, ip};
+use jute::ErrorCode;
+use jute::records::data::Acl;
+
+/// What an operator may set about access.
+#[derive(Debug, Clone)]
+pub struct AuthSettings {
+    /// `skipACL`: everything is allowed.
+    pub skip_acl: bool,
+    /// Is the scheme `digest` there.
+    pub digest_enabled: bool,
+    /// Its hash.
+    pub digest_algorithm: digest::Algorithm,
+    /// `super:hash` whose password makes a connection super.
+    pub super_digest: Option<String>,
+    /// Schemes of which a connection must have one before anything else, if enforced.
+    pub enforced_schemes: Option<Vec<String>>,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            skip_acl: false,
+            digest_enabled: true,
+            digest_algorithm: digest::Algorithm::Sha1,
+            super_digest: None,
+            enforced_schemes: None,
+        }
+    }
+}
+
+/// The settings at work.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    settings: AuthSettings,
+}
+
+/// A scheme that can stand in an access list or be offered by `addauth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Ip,
+    Digest,
+}
+
+impl Rules {
+    /// Rules from settings.
+    #[must_use]
+    pub fn new(settings: AuthSettings) -> Self {
+        Self { settings }
+    }
+
+    fn scheme(&self, name: &str) -> Option<Scheme> {
+        match name {
+            "ip" => Some(Scheme::Ip),
+            "digest" if self.settings.digest_enabled => Some(Scheme::Digest),
+            _ => None,
+        }
+    }
+
+    /// May somebody with these identities do one of `perms` (any common bit is enough) under this list?
+    /// `ZooKeeperServer.checkACL`.
+    #[must_use]
+    pub fn permits(&self, acl: &[AclEntry], perms: i32, ids: &[Identity]) -> bool {
+        self.settings.skip_acl
+            || acl.is_empty()
+            || ids.iter().any(|id| &*id.scheme == "super")
+            || acl.iter().filter(|entry| entry.perms & perms != 0).any(|entry| self.matches(entry, ids))
+    }
+
+    fn matches(&self, entry: &AclEntry, ids: &[Identity]) -> bool {
+        if &*entry.scheme == "world" && &*entry.id == "anyone" {
+            return true;
+        }
+        let Some(scheme) = self.scheme(&entry.scheme) else { return false };
+        ids.iter().filter(|id| id.scheme == entry.scheme).any(|id| match scheme {
+            Scheme::Ip => ip::matches(&id.id, &entry.id),
+            Scheme::Digest => id.id == entry.id,
+        })
+    }
+
+    /// The list as it will be stored: duplicates gone, `auth` replaced by who is asking, every entry checked.
+    /// `PrepRequestProcessor.fixupACL`.
+    pub fn fix_up(&self, acl: Option<&[Acl<'_>]>, ids: &[Identity]) -> Result<Vec<AclEntry>, ErrorCode> {
+        let acl = acl.unwrap_or_default();
+        if acl.is_empty() {
+            return Err(ErrorCode::InvalidAcl);
+        }
+        let mut fixed = Vec::with_capacity(acl.len());
+        for (i, entry) in acl.iter().enumerate() {
+            if acl.iter().take(i).any(|earlier| earlier == entry) {
+                continue;
+            }
+            let scheme = entry.id.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
+            if scheme == "auth" {
+                let before = fixed.len();
+                let known = ids.iter().filter(|id| self.scheme(&id.scheme) == Some(Scheme::Digest));
+                fixed.extend(known.map(|id| AclEntry {
+                    perms: entry.perms,
+                    scheme: id.scheme.clone(),
+                    id: id.id.clone(),
+                }));
+                if fixed.len() == before {
+                    return Err(ErrorCode::InvalidAcl);
+                }
+                continue;
+            }
+            let valid = match (scheme, self.scheme(scheme), entry.id.id.as_deref()) {
+                ("world", _, Some(id)) => id == "anyone",
+                ("world", _, None) | (_, Some(_), None) => return Err(ErrorCode::MarshallingError),
+                (_, Some(Scheme::Ip), Some(id)) => ip::is_valid(id),
+                (_, Some(Scheme::Digest), Some(id)) => digest::is_valid(id),
+                (_, None, _) => false,
+            };
+            if !valid {
+                return Err(ErrorCode::InvalidAcl);
+            }
+            fixed.push(AclEntry::from_record(entry));
+        }
+        Ok(fixed)
+    }
+
+    /// What `addauth` brings to a connection from `remote`, or nothing if the scheme turns it down.
+    #[must_use]
+    pub fn add_auth(&self, scheme: &str, auth: Option<&[u8]>, remote: &str) -> Option<Vec<Identity>> {
+        match self.scheme(scheme)? {
+            Scheme::Ip => Some(vec![Identity::new("ip", remote)]),
+            Scheme::Digest => {
+                let digested = digest::identify(self.settings.digest_algorithm, auth?);
+                let mut ids = Vec::with_capacity(2);
+                if self.settings.super_digest.as_deref().is_some_and(|s| digest::same(s, &digested)) {
+                    ids.push(Identity::new("super", ""));
+                }
+                ids.push(Identity::new("digest", &digested));
+                Some(ids)
+            }
+        }
+    }
+
+    /// What whoAmI tells of an identity: empty for schemes that nobody provides, such as `super`.
+    #[must_use]
+    pub fn shown_user<'a>(&self, id: &'a Identity) -> &'a str {
+        if self.scheme(&id.scheme).is_some() { id.user() } else { "" }
+    }
+
+    /// Is a connection with these identities past the gate of enforced authentication?
+    #[must_use]
+    pub fn admits(&self, ids: &[Identity]) -> bool {
+        match &self.settings.enforced_schemes {
+            None => true,
+            Some(schemes) => ids.iter().any(|id| schemes.iter().any(|s| **s == *id.scheme)),
+        }
+    }
+
+    /// Is there a provider for this scheme?
+    #[must_use]
+    pub fn provides(&self, scheme: &str) -> bool {
+        self.scheme(scheme).is_some()
+    }
+}
+
+/// An entry as somebody without ADMIN sees it: the hash of a digest is hidden.
+#[must_use]
+pub fn mask(entry: &AclEntry) -> AclEntry {
+    let mut masked = entry.clone();
+    if &*entry.scheme == "digest"
+        && let Some((user, _)) = entry.id.split_once(':')
+    {
+        masked.id = format!("{user}:x").into();
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jute::codes::perms;
+    use jute::records::data::Id;
+
+    fn wire<'a>(perms: i32, scheme: &'a str, id: &'a str) -> Acl<'a> {
+        Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some(id.into()) } }
+    }
+
+    fn rules() -> Rules {
+        let super_digest = Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_owned());
+        Rules::new(AuthSettings { super_digest, ..AuthSettings::default() })
+    }
+
+    #[test]
+    fn who_may() {
+        let r = rules();
+        let bob = Identity::new("digest", "bob:h");
+        let acl = [AclEntry { perms: perms::READ, scheme: "digest".into(), id: "bob:h".into() }];
+        assert!(r.permits(&acl, perms::READ, std::slice::from_ref(&bob)));
+        assert!(!r.permits(&acl, perms::WRITE, std::slice::from_ref(&bob)));
+        assert!(!r.permits(&acl, perms::READ, &[]));
+        assert!(r.permits(&acl, perms::WRITE, &[Identity::new("super", "")]));
+        assert!(r.permits(&[], perms::WRITE, &[]), "an empty list allows");
+        assert!(r.permits(&[AclEntry::open()], perms::ADMIN, &[]));
+    }
+
+    #[test]
+    fn fixing_up() {
+        let r = rules();
+        let world = wire(31, "world", "anyone");
+        assert_eq!(r.fix_up(Some(&[world.clone(), world]), &[]).map(|v| v.len()), Ok(1));
+        assert_eq!(r.fix_up(None, &[]), Err(ErrorCode::InvalidAcl));
+        let bad =
+            [wire(31, "world", "x"), wire(31, "super", "x"), wire(31, "sasl", "x"), wire(31, "digest", "u:")];
+        for acl in bad {
+            assert_eq!(
+                r.fix_up(Some(std::slice::from_ref(&acl)), &[]),
+                Err(ErrorCode::InvalidAcl),
+                "{acl:?}"
+            );
+        }
+        let auth = [wire(3, "auth", "ignored")];
+        assert_eq!(r.fix_up(Some(&auth), &[Identity::new("ip", "127.0.0.1")]), Err(ErrorCode::InvalidAcl));
+        let fixed = r.fix_up(Some(&auth), &[Identity::new("digest", "bob:h")]).unwrap();
+        assert_eq!((fixed[0].perms, &*fixed[0].id), (3, "bob:h"));
+        let null = Acl { perms: 1, id: Id { scheme: Some("world".into()), id: None } };
+        assert_eq!(r.fix_up(Some(&[null]), &[]), Err(ErrorCode::MarshallingError));
+    }
+
+    #[test]
+    fn add_auth_and_super() {
+        let r = rules();
+        let ids = r.add_auth("digest", Some(b"super:test"), "127.0.0.1").unwrap();
+        assert_eq!(ids.iter().map(|i| &*i.scheme).collect::<Vec<_>>(), ["super", "digest"]);
+        let ids = r.add_auth("digest", Some(b"bob:bobsecret"), "127.0.0.1").unwrap();
+        assert_eq!(&*ids[0].id, "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U=");
+        assert!(r.add_auth("world", Some(b"x"), "127.0.0.1").is_none());
+        assert!(r.add_auth("digest", None, "127.0.0.1").is_none());
+        assert_eq!(format!("{:?}", ids[0]), "digest:bob", "no hash in a log");
+    }
+
+    #[test]
+    fn masking() {
+        let entry = AclEntry { perms: 1, scheme: "digest".into(), id: "bob:hash:more".into() };
+        assert_eq!(&*mask(&entry).id, "bob:x");
+        assert_eq!(mask(&AclEntry::open()), AclEntry::open());
+    }
+}
