@@ -1,0 +1,270 @@
+//! Validation: from what a client asks to the transaction that all servers apply (`PrepRequestProcessor`).
+//!
+//! The order of the checks is the reference's, because it decides which error a client sees. Nothing here
+//! touches the tree: accepted writes leave rows in [`pending`], which later writes are validated against.
+//!
+//! Invariant: every call returns exactly one entry with the zxid it was given; a write that is turned down
+//! becomes an error transaction.
+
+pub mod digest;
+mod ops;
+mod pending;
+
+use super::ReplicaSettings;
+use super::session::Tracker;
+use super::{ClientWrite, Now};
+use crate::auth::{Identity, Rules};
+use crate::state::TreeView;
+use crate::types::{Entry, Millis, SessionId, Zxid};
+use crate::wire::WriteRequest;
+use crate::wire::multi::WriteOp;
+use bytes::Bytes;
+use jute::records::txn::{CloseSessionTxn, CreateSessionTxn, ErrorTxn, TxnDigest, TxnHeader};
+use jute::{ErrorCode, OpCode, Record, writer};
+use pending::Pending;
+use std::borrow::Cow;
+
+/// Bytes of a transaction header, and where its operation stands in it.
+const HEADER: usize = 32;
+const HEADER_OP: usize = 28;
+
+/// Why a write does not become what it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It is not allowed or does not fit; inside a multi the part fails.
+    Refused(ErrorCode),
+    /// It is no request at all (nulls where values must be); inside a multi the whole fails.
+    Broken,
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        if code == ErrorCode::MarshallingError { Self::Broken } else { Self::Refused(code) }
+    }
+}
+
+/// One write being validated.
+struct Case<'a, T> {
+    now: Now,
+    zxid: Zxid,
+    session: SessionId,
+    ids: &'a [Identity],
+    sessions: &'a Tracker,
+    tree: &'a T,
+}
+
+impl<T> Case<'_, T> {
+    fn check_session(&self, for_ephemeral: bool) -> Result<(), Fault> {
+        self.sessions.check(self.session).map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
+    }
+}
+
+/// Validation and what it has accepted so far.
+#[derive(Debug)]
+pub struct Prep {
+    settings: ReplicaSettings,
+    rules: Rules,
+    pending: Pending,
+}
+
+impl Prep {
+    /// Starts over a tree with this digest.
+    #[must_use]
+    pub fn new(settings: ReplicaSettings, rules: Rules, digest: Option<u64>) -> Self {
+        let digest = digest.filter(|_| settings.digest);
+        Self { settings, rules, pending: Pending::new(digest) }
+    }
+
+    /// The tree has everything up to `zxid`.
+    pub fn applied(&mut self, zxid: Zxid) {
+        self.pending.applied(zxid);
+    }
+
+    /// Rows laid over the tree.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn begin(now: Now, zxid: Zxid, session: SessionId, cxid: i32, op: OpCode, room: usize) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(HEADER + room + 12);
+        let header = TxnHeader { client_id: session.0, cxid, zxid: zxid.0, time: now.wall, op: op.code() };
+        header.write(&mut payload);
+        payload
+    }
+
+    /// Puts the digest behind the body and closes the entry.
+    fn finish(&self, zxid: Zxid, mut payload: Vec<u8>) -> Entry {
+        if let Some(digest) = self.pending.digest {
+            TxnDigest { version: digest::VERSION, tree_digest: digest.cast_signed() }.write(&mut payload);
+        }
+        Entry { zxid, payload: Bytes::from(payload) }
+    }
+
+    /// Makes the entry an error; errors carry no digest.
+    fn fail(zxid: Zxid, mut payload: Vec<u8>, code: ErrorCode) -> Entry {
+        payload.truncate(HEADER_OP);
+        writer::i32(&mut payload, OpCode::Error.code());
+        ErrorTxn { err: code.code() }.write(&mut payload);
+        Entry { zxid, payload: Bytes::from(payload) }
+    }
+
+    /// A session begins.
+    pub(super) fn create_session(&self, now: Now, zxid: Zxid, session: SessionId, timeout: Millis) -> Entry {
+        let mut payload = Self::begin(now, zxid, session, 0, OpCode::CreateSession, 4);
+        CreateSessionTxn { time_out: i32::try_from(timeout.0).unwrap_or(i32::MAX) }.write(&mut payload);
+        self.finish(zxid, payload)
+    }
+
+    /// A session ends, and its ephemeral nodes with it: those of the tree, and those still pending.
+    pub(super) fn close_session(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        session: SessionId,
+        cxid: i32,
+        tree: &impl TreeView,
+    ) -> Entry {
+        let paths = self.pending.ephemerals(session, tree);
+        for path in &paths {
+            ops::remove(&mut self.pending, zxid, path, tree);
+        }
+        let mut payload = Self::begin(now, zxid, session, cxid, OpCode::CloseSession, 16);
+        if self.settings.close_session_txn {
+            let listed = paths.iter().map(|p| Some(Cow::Borrowed(&**p))).collect();
+            CloseSessionTxn { paths_to_delete: Some(listed) }.write(&mut payload);
+        }
+        self.finish(zxid, payload)
+    }
+
+    /// A container without children or a TTL node past its time goes, unless somebody was faster.
+    pub(super) fn delete_container(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        path: &str,
+        tree: &impl TreeView,
+    ) -> Entry {
+        let mut payload = Self::begin(now, zxid, SessionId::NONE, 0, OpCode::DeleteContainer, path.len() + 4);
+        match ops::delete_container(&mut self.pending, zxid, path, tree) {
+            Ok(()) => {
+                writer::text(&mut payload, Some(path));
+                self.finish(zxid, payload)
+            }
+            Err(code) => Self::fail(zxid, payload, code),
+        }
+    }
+
+    /// A client's write.
+    pub(super) fn write(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        write: &ClientWrite<'_>,
+        sessions: &Tracker,
+        tree: &impl TreeView,
+    ) -> Entry {
+        let case = Case { now, zxid, session: write.session, ids: write.ids, sessions, tree };
+        let cxid = write.origin.xid;
+        let begin = |op, room| Self::begin(now, zxid, write.session, cxid, op, room);
+        let single = |prep: &mut Self, op: WriteOp<'_>, room: usize| {
+            let mut payload = begin(op.code(), room);
+            match prep.op(&case, &op, &mut payload) {
+                Ok(()) => prep.finish(zxid, payload),
+                Err(Fault::Refused(code)) => Self::fail(zxid, payload, code),
+                Err(Fault::Broken) => Self::fail(zxid, payload, ErrorCode::MarshallingError),
+            }
+        };
+        match &write.request {
+            WriteRequest::Create(op, r) => {
+                let room = room(r.data) + 96;
+                single(self, WriteOp::Create(*op, r.clone()), room)
+            }
+            WriteRequest::CreateTtl(r) => {
+                let room = room(r.data) + 96;
+                single(self, WriteOp::CreateTtl(r.clone()), room)
+            }
+            WriteRequest::Delete(r) => single(self, WriteOp::Delete(r.clone()), 64),
+            WriteRequest::SetData(r) => {
+                let room = room(r.data) + 64;
+                single(self, WriteOp::SetData(r.clone()), room)
+            }
+            WriteRequest::Check(r) => single(self, WriteOp::Check(r.clone()), 64),
+            WriteRequest::SetAcl(r) => {
+                let mut payload = begin(OpCode::SetAcl, 96);
+                match self.set_acl(&case, r, &mut payload) {
+                    Ok(()) => self.finish(zxid, payload),
+                    Err(Fault::Refused(code)) => Self::fail(zxid, payload, code),
+                    Err(Fault::Broken) => Self::fail(zxid, payload, ErrorCode::MarshallingError),
+                }
+            }
+            WriteRequest::Reconfig(_) => {
+                let code = self.refuse_reconfig(&case);
+                Self::fail(zxid, begin(OpCode::Reconfig, 4), code)
+            }
+            WriteRequest::Multi(parts) => {
+                let payload = begin(OpCode::Multi, 128 * parts.len());
+                self.multi(&case, parts, payload)
+            }
+            WriteRequest::MalformedMulti => {
+                Self::fail(zxid, begin(OpCode::Multi, 4), ErrorCode::MarshallingError)
+            }
+        }
+    }
+
+    /// Membership cannot change here: switched off, or there is no ensemble.
+    fn refuse_reconfig<T>(&self, case: &Case<'_, T>) -> ErrorCode {
+        if !self.settings.reconfig_enabled {
+            return ErrorCode::ReconfigDisabled;
+        }
+        match case.check_session(false) {
+            Err(Fault::Refused(code)) => code,
+            _ => ErrorCode::Unimplemented,
+        }
+    }
+
+    /// All of the parts, or none: a failing part takes back what the earlier ones left in the overlay, counters
+    /// included. The parts are written either way, as the reference logs them.
+    fn multi<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        parts: &[WriteOp<'_>],
+        mut payload: Vec<u8>,
+    ) -> Entry {
+        self.pending.begin_multi();
+        let mut failed = false;
+        writer::count(&mut payload, Some(parts.len()));
+        for part in parts {
+            let start = payload.len();
+            writer::i32(&mut payload, part.code().code());
+            let body = writer::begin_frame(&mut payload);
+            let result = if failed {
+                Err(Fault::Refused(ErrorCode::RuntimeInconsistency))
+            } else {
+                self.op(case, part, &mut payload)
+            };
+            match result {
+                Ok(()) => writer::end_frame(&mut payload, body),
+                Err(fault) => {
+                    self.pending.roll_back();
+                    let Fault::Refused(code) = fault else {
+                        return Self::fail(case.zxid, payload, ErrorCode::MarshallingError);
+                    };
+                    failed = true;
+                    payload.truncate(start);
+                    writer::i32(&mut payload, OpCode::Error.code());
+                    writer::buffer(&mut payload, Some(&code.code().to_be_bytes()));
+                }
+            }
+        }
+        self.pending.keep_multi();
+        self.finish(case.zxid, payload)
+    }
+}
+
+fn room(data: Option<&[u8]>) -> usize {
+    data.map_or(0, <[u8]>::len)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! One operation: its checks in the reference's order (`pRequest2Txn`), its rows, its transaction body.
+
+use super::pending::{Node, Pending};
+use super::{Case, Fault, Prep, digest};
+use crate::auth::AclEntry;
+use crate::state::TreeView;
+use crate::types::{Millis, Owner, Zxid, path};
+use crate::wire::multi::WriteOp;
+use jute::codes::{MAX_TTL, perms};
+use jute::records::data::{Acl, StatPersisted};
+use jute::records::proto::{CheckVersionRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use jute::{CreateMode, ErrorCode, OpCode, Text, writer};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+impl WriteOp<'_> {
+    /// The operation as the log names it.
+    #[must_use]
+    pub fn code(&self) -> OpCode {
+        match self {
+            Self::Create(op, _) => *op,
+            Self::CreateTtl(_) => OpCode::CreateTtl,
+            Self::Delete(_) => OpCode::Delete,
+            Self::SetData(_) => OpCode::SetData,
+            Self::Check(_) => OpCode::Check,
+        }
+    }
+}
+
+/// A create in any of its forms.
+struct Create<'r> {
+    op: OpCode,
+    path: Option<&'r str>,
+    data: Option<&'r [u8]>,
+    acl: Option<&'r [Acl<'r>]>,
+    flags: i32,
+    /// -1 where the form has none.
+    ttl: i64,
+}
+
+/// The new version, if the expected one fits. -1 expects anything; a counter that has come round skips -1,
+/// which could not be expected any more.
+fn next_version(current: i32, expected: i32) -> Result<i32, Fault> {
+    if expected != -1 && expected != current {
+        return Err(Fault::Refused(ErrorCode::BadVersion));
+    }
+    Ok(if current == -2 { 0 } else { current.wrapping_add(1) })
+}
+
+fn full_path<'p>(path: Option<&'p Text<'_>>) -> Result<&'p str, Fault> {
+    let path = path.ok_or(Fault::Broken)?;
+    path::validate(path).map_err(|_| Fault::Refused(ErrorCode::BadArguments))?;
+    Ok(path)
+}
+
+/// Parent of a path that is to be deleted (`getParentPathAndValidate`): no full check.
+fn parent_to_delete_from(path: &str) -> Result<&str, Fault> {
+    match path::split(path) {
+        Some((parent, _)) if !path.contains('\0') && !path::is_reserved(path) => Ok(parent),
+        _ => Err(Fault::Refused(ErrorCode::BadArguments)),
+    }
+}
+
+fn write_acl(out: &mut Vec<u8>, acl: &[AclEntry]) {
+    writer::count(out, Some(acl.len()));
+    for entry in acl {
+        jute::Record::write(&entry.record(), out);
+    }
+}
+
+/// Takes a node out of the overlay's world: its parent has one child less.
+pub(super) fn remove(pending: &mut Pending, zxid: Zxid, path: &str, tree: &impl TreeView) {
+    if let Some((parent_path, _)) = path::split(path)
+        && let Some(parent) = pending.node(parent_path, tree)
+    {
+        let mut after = parent.clone();
+        after.num_children -= 1;
+        after.stat.pzxid = zxid.0;
+        pending.change(zxid, parent_path, Some(&parent), Some(after));
+    }
+    let node = pending.node(path, tree);
+    pending.change(zxid, path, node.as_ref(), None);
+}
+
+/// The reaper's delete: no session, no access list, no version.
+pub(super) fn delete_container(
+    pending: &mut Pending,
+    zxid: Zxid,
+    path: &str,
+    tree: &impl TreeView,
+) -> Result<(), ErrorCode> {
+    parent_to_delete_from(path).map_err(|_| ErrorCode::BadArguments)?;
+    let node = pending.node(path, tree).ok_or(ErrorCode::NoNode)?;
+    if node.num_children > 0 {
+        return Err(ErrorCode::NotEmpty);
+    }
+    if node.owner.session().is_some() {
+        return Err(ErrorCode::BadVersion);
+    }
+    remove(pending, zxid, path, tree);
+    Ok(())
+}
+
+impl Prep {
+    /// Validates one operation and appends its body.
+    pub(super) fn op<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        op: &WriteOp<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        match op {
+            WriteOp::Create(op, r) => {
+                let (path, acl) = (r.path.as_deref(), r.acl.as_deref());
+                self.create(case, &Create { op: *op, path, data: r.data, acl, flags: r.flags, ttl: -1 }, out)
+            }
+            WriteOp::CreateTtl(r) => {
+                let (path, acl) = (r.path.as_deref(), r.acl.as_deref());
+                let op = OpCode::CreateTtl;
+                self.create(case, &Create { op, path, data: r.data, acl, flags: r.flags, ttl: r.ttl }, out)
+            }
+            WriteOp::Delete(r) => self.delete(case, r, out),
+            WriteOp::SetData(r) => self.set_data(case, r, out),
+            WriteOp::Check(r) => self.check(case, r, out),
+        }
+    }
+
+    fn node<T: TreeView>(&self, case: &Case<'_, T>, path: &str) -> Result<Node, Fault> {
+        self.pending.node(path, case.tree).ok_or(Fault::Refused(ErrorCode::NoNode))
+    }
+
+    fn permit<T>(&self, case: &Case<'_, T>, node: &Node, perms: i32) -> Result<(), Fault> {
+        let allowed = self.rules.permits(&node.acl, perms, case.ids);
+        if allowed { Ok(()) } else { Err(Fault::Refused(ErrorCode::NoAuth)) }
+    }
+
+    fn check_quota<T: TreeView>(
+        &self,
+        case: &Case<'_, T>,
+        path: &str,
+        bytes: i64,
+        count: i64,
+    ) -> Result<(), Fault> {
+        if self.settings.enforce_quota && case.tree.exceeds_quota(path, bytes, count) {
+            return Err(Fault::Refused(ErrorCode::QuotaExceeded));
+        }
+        Ok(())
+    }
+
+    /// What the new node will be kept alive by. The operation decides; the flags only add to it.
+    fn owner_to_be<T>(&self, case: &Case<'_, T>, create: &Create<'_>) -> Result<(CreateMode, Owner), Fault> {
+        let refused = |code| Err(Fault::Refused(code));
+        let Some(mode) = CreateMode::from_code(create.flags) else {
+            return refused(ErrorCode::BadArguments);
+        };
+        if mode.is_ttl() && !self.settings.extended_types {
+            return refused(ErrorCode::Unimplemented);
+        }
+        let ttl_fits = if mode.is_ttl() { (1..=MAX_TTL).contains(&create.ttl) } else { create.ttl < 0 };
+        if !ttl_fits {
+            return refused(ErrorCode::BadArguments);
+        }
+        case.check_session(mode.is_ephemeral())?;
+        Ok((
+            mode,
+            match create.op {
+                OpCode::CreateContainer => Owner::Container,
+                OpCode::CreateTtl if mode.is_ttl() => Owner::Ttl(Millis(create.ttl)),
+                OpCode::CreateTtl => return refused(ErrorCode::BadArguments),
+                _ if mode.is_ephemeral() => Owner::Ephemeral(case.session),
+                _ => Owner::Persistent,
+            },
+        ))
+    }
+
+    fn create<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        create: &Create<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let (mode, owner) = self.owner_to_be(case, create)?;
+        let asked = create.path.ok_or(Fault::Broken)?;
+        let Some((parent_path, _)) = path::split(asked).filter(|_| !asked.contains('\0')) else {
+            return Err(Fault::Refused(ErrorCode::BadArguments));
+        };
+        let acl = self.rules.fix_up(create.acl, case.ids)?;
+        let parent = self.node(case, parent_path)?;
+        self.permit(case, &parent, perms::CREATE)?;
+        let path: Cow<'_, str> = if mode.is_sequential() {
+            Cow::Owned(format!("{asked}{:010}", parent.stat.cversion))
+        } else {
+            Cow::Borrowed(asked)
+        };
+        path::validate(&path).map_err(|_| Fault::Refused(ErrorCode::BadArguments))?;
+        if self.pending.node(&path, case.tree).is_some() {
+            return Err(Fault::Refused(ErrorCode::NodeExists));
+        }
+        if parent.owner.session().is_some() {
+            return Err(Fault::Refused(ErrorCode::NoChildrenForEphemerals));
+        }
+        let data_len = create.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX));
+        self.check_quota(case, &path, data_len, 1)?;
+
+        let cversion = parent.stat.cversion.wrapping_add(1);
+        let mut after = parent.clone();
+        after.num_children += 1;
+        // Applying only ever raises the counter, so one that has come round stays where it was.
+        after.stat.cversion = parent.stat.cversion.max(cversion);
+        after.stat.pzxid = case.zxid.0;
+        self.pending.change(case.zxid, parent_path, Some(&parent), Some(after));
+
+        writer::text(out, Some(&path));
+        writer::buffer(out, create.data);
+        write_acl(out, &acl);
+        match create.op {
+            OpCode::CreateContainer => writer::i32(out, cversion),
+            OpCode::CreateTtl => {
+                writer::i32(out, cversion);
+                writer::i64(out, create.ttl);
+            }
+            _ => {
+                out.push(u8::from(mode.is_ephemeral()));
+                writer::i32(out, cversion);
+            }
+        }
+        let node = self.newborn(case, &path, create.data, data_len, owner, acl);
+        self.pending.change(case.zxid, &path, None, Some(node));
+        Ok(())
+    }
+
+    fn newborn<T>(
+        &self,
+        case: &Case<'_, T>,
+        path: &str,
+        data: Option<&[u8]>,
+        data_len: i64,
+        owner: Owner,
+        acl: Vec<AclEntry>,
+    ) -> Node {
+        let (zxid, time) = (case.zxid.0, case.now.wall);
+        let stat = StatPersisted {
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime: time,
+            mtime: time,
+            ephemeral_owner: owner.pack(),
+            ..StatPersisted::default()
+        };
+        let body_crc = if self.pending.digest.is_some() { digest::body(path, data) } else { 0 };
+        Node { stat, owner, num_children: 0, acl: Arc::from(acl), data_len, body_crc }
+    }
+
+    fn delete<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        r: &DeleteRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        case.check_session(false)?;
+        let path = r.path.as_deref().ok_or(Fault::Broken)?;
+        let parent_path = parent_to_delete_from(path)?;
+        let parent = self.node(case, parent_path)?;
+        self.permit(case, &parent, perms::DELETE)?;
+        let node = self.node(case, path)?;
+        next_version(node.stat.version, r.version)?;
+        if node.num_children > 0 {
+            return Err(Fault::Refused(ErrorCode::NotEmpty));
+        }
+        remove(&mut self.pending, case.zxid, path, case.tree);
+        writer::text(out, Some(path));
+        Ok(())
+    }
+
+    fn set_data<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        r: &SetDataRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        case.check_session(false)?;
+        let path = full_path(r.path.as_ref())?;
+        let node = self.node(case, path)?;
+        self.permit(case, &node, perms::WRITE)?;
+        let data_len = r.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX));
+        self.check_quota(case, path, data_len - node.data_len, 0)?;
+        let version = next_version(node.stat.version, r.version)?;
+        let mut after = node.clone();
+        after.stat.version = version;
+        after.stat.mzxid = case.zxid.0;
+        after.stat.mtime = case.now.wall;
+        after.data_len = data_len;
+        if self.pending.digest.is_some() {
+            after.body_crc = digest::body(path, r.data);
+        }
+        self.pending.change(case.zxid, path, Some(&node), Some(after));
+        writer::text(out, Some(path));
+        writer::buffer(out, r.data);
+        writer::i32(out, version);
+        Ok(())
+    }
+
+    pub(super) fn set_acl<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        r: &SetAclRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        case.check_session(false)?;
+        let path = full_path(r.path.as_ref())?;
+        let acl = self.rules.fix_up(r.acl.as_deref(), case.ids)?;
+        let node = self.node(case, path)?;
+        self.permit(case, &node, perms::ADMIN)?;
+        let aversion = next_version(node.stat.aversion, r.version)?;
+        writer::text(out, Some(path));
+        write_acl(out, &acl);
+        writer::i32(out, aversion);
+        let mut after = node.clone();
+        after.stat.aversion = aversion;
+        after.acl = Arc::from(acl);
+        self.pending.change(case.zxid, path, Some(&node), Some(after));
+        Ok(())
+    }
+
+    fn check<T: TreeView>(
+        &self,
+        case: &Case<'_, T>,
+        r: &CheckVersionRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        case.check_session(false)?;
+        let path = full_path(r.path.as_ref())?;
+        let node = self.node(case, path)?;
+        self.permit(case, &node, perms::READ)?;
+        let version = next_version(node.stat.version, r.version)?;
+        writer::text(out, Some(path));
+        writer::i32(out, version);
+        Ok(())
+    }
+}

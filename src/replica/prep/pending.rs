@@ -1,0 +1,163 @@
+//! What accepted but not yet applied writes will have done, laid over the tree
+//! (`ZooKeeperServer.outstandingChanges`). Validation reads through it, so pipelined writes see each other.
+//!
+//! Invariant: a row leaves only when the tree has caught up with it. It may stay a little longer; it then
+//! says the same as the tree, so it is late but never wrong.
+
+use super::digest;
+use crate::auth::AclEntry;
+use crate::state::TreeView;
+use crate::types::{Owner, SessionId, Zxid};
+use hashbrown::HashMap;
+use jute::records::data::StatPersisted;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// A node as validation sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) stat: StatPersisted,
+    pub(super) owner: Owner,
+    pub(super) num_children: i32,
+    pub(super) acl: Arc<[AclEntry]>,
+    pub(super) data_len: i64,
+    /// Checksum of path and data: what the node's digest starts with.
+    pub(super) body_crc: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    zxid: Zxid,
+    /// `None`: deleted.
+    node: Option<Node>,
+}
+
+/// The rows, and the order in which they may leave.
+#[derive(Debug)]
+pub(super) struct Pending {
+    rows: HashMap<Box<str>, Row, foldhash::quality::FixedState>,
+    leaving: VecDeque<(Zxid, Box<str>)>,
+    ephemerals: BTreeSet<(SessionId, Box<str>)>,
+    /// Digest of the tree with all rows in it; `None` where digests are off.
+    pub(super) digest: Option<u64>,
+    undo: Option<Undo>,
+}
+
+impl Row {
+    fn ephemeral_of(&self) -> Option<SessionId> {
+        self.node.as_ref()?.owner.session()
+    }
+}
+
+impl Pending {
+    pub(super) fn new(digest: Option<u64>) -> Self {
+        Self {
+            rows: HashMap::with_hasher(foldhash::quality::FixedState::with_seed(0)),
+            leaving: VecDeque::new(),
+            ephemerals: BTreeSet::new(),
+            digest,
+            undo: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The node at `path` after everything accepted so far.
+    pub(super) fn node(&self, path: &str, tree: &impl TreeView) -> Option<Node> {
+        if let Some(row) = self.rows.get(path) {
+            return row.node.clone();
+        }
+        let view = tree.node(path)?;
+        Some(Node {
+            body_crc: if self.digest.is_some() { digest::body(path, view.data) } else { 0 },
+            data_len: view.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX)),
+            stat: view.stat,
+            owner: view.owner,
+            num_children: view.num_children,
+            acl: view.acl,
+        })
+    }
+
+    /// Records that `path` turns from `old` into `new` at `zxid`.
+    pub(super) fn change(&mut self, zxid: Zxid, path: &str, old: Option<&Node>, new: Option<Node>) {
+        if let Some(sum) = &mut self.digest {
+            let of = |node: Option<&Node>| node.map_or(0, |n| digest::node(path, n.body_crc, &n.stat));
+            *sum = sum.wrapping_sub(of(old)).wrapping_add(of(new.as_ref()));
+        }
+        let key: Box<str> = path.into();
+        self.leaving.push_back((zxid, key.clone()));
+        let before = self.put(&key, Some(Row { zxid, node: new }));
+        if let Some(undo) = &mut self.undo {
+            undo.rows.push((key, before));
+        }
+    }
+
+    /// Sets or drops a row and keeps the index of ephemerals true.
+    fn put(&mut self, path: &str, row: Option<Row>) -> Option<Row> {
+        let after = row.as_ref().and_then(Row::ephemeral_of);
+        let before = match row {
+            Some(row) => self.rows.insert(path.into(), row),
+            None => self.rows.remove(path),
+        };
+        let owner = before.as_ref().and_then(Row::ephemeral_of);
+        if owner != after {
+            if let Some(session) = owner {
+                self.ephemerals.remove(&(session, path.into()));
+            }
+            if let Some(session) = after {
+                self.ephemerals.insert((session, path.into()));
+            }
+        }
+        before
+    }
+
+    /// The session's ephemeral nodes after everything accepted so far.
+    pub(super) fn ephemerals(&self, session: SessionId, tree: &impl TreeView) -> BTreeSet<Box<str>> {
+        let of_session = |path: &str| match self.rows.get(path) {
+            None => true,
+            Some(row) => row.ephemeral_of() == Some(session),
+        };
+        let from = (session, Box::from(""));
+        let pending =
+            self.ephemerals.range(from..).take_while(|(s, _)| *s == session).map(|(_, p)| p.clone());
+        tree.ephemerals(session).into_iter().chain(pending).filter(|path| of_session(path)).collect()
+    }
+
+    /// The tree has everything up to `zxid`.
+    pub(super) fn applied(&mut self, zxid: Zxid) {
+        while let Some((at, path)) = self.leaving.pop_front_if(|(at, _)| *at <= zxid) {
+            if self.rows.get(&path).is_some_and(|row| row.zxid == at) {
+                self.put(&path, None);
+            }
+        }
+    }
+
+    /// From here on changes can be taken back.
+    pub(super) fn begin_multi(&mut self) {
+        self.undo = Some(Undo { digest: self.digest, rows: Vec::new() });
+    }
+
+    /// The changes since [`Pending::begin_multi`] stay.
+    pub(super) fn keep_multi(&mut self) {
+        self.undo = None;
+    }
+
+    /// The changes since [`Pending::begin_multi`] were never made.
+    pub(super) fn roll_back(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        self.digest = undo.digest;
+        self.leaving.truncate(self.leaving.len().saturating_sub(undo.rows.len()));
+        for (path, before) in undo.rows.into_iter().rev() {
+            self.put(&path, before);
+        }
+    }
+}
+
+/// What a multi changed, to be put back if one of its parts fails: for each change the row it replaced.
+#[derive(Debug)]
+struct Undo {
+    digest: Option<u64>,
+    rows: Vec<(Box<str>, Option<Row>)>,
+}

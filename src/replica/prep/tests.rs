@@ -1,0 +1,211 @@
+//! Validation over a tree of a few nodes: order of checks, what pipelined writes see, what a multi takes back.
+
+use super::*;
+use crate::auth::AclEntry;
+use crate::replica::Origin;
+use crate::state::NodeView;
+use crate::types::{ConnId, Owner, ServerId};
+use jute::records::data::{Acl, Id, StatPersisted};
+use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
+use jute::records::txn::{CloseSessionTxn, CreateTxn, MultiTxn};
+use jute::{Reader, decode_exact};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A tree as a map from path to owner and children; everything else is as born.
+#[derive(Default)]
+struct Map(BTreeMap<String, (Owner, i32)>);
+
+impl TreeView for Map {
+    fn node(&self, path: &str) -> Option<NodeView<'_>> {
+        let (owner, num_children) = if path == "/" { (Owner::Persistent, 1) } else { *self.0.get(path)? };
+        let stat = StatPersisted { cversion: num_children, ..Default::default() };
+        Some(NodeView { stat, owner, num_children, acl: Arc::from([AclEntry::open()]), data: Some(b"") })
+    }
+    fn last_zxid(&self) -> Zxid {
+        Zxid(0)
+    }
+    fn digest(&self) -> Option<u64> {
+        Some(0)
+    }
+    fn ephemerals(&self, session: SessionId) -> Vec<Box<str>> {
+        self.0
+            .iter()
+            .filter(|(_, (o, _))| *o == Owner::Ephemeral(session))
+            .map(|(p, _)| p.as_str().into())
+            .collect()
+    }
+    fn sessions(&self) -> Vec<(SessionId, Millis)> {
+        vec![]
+    }
+    fn exceeds_quota(&self, _: &str, _: i64, _: i64) -> bool {
+        false
+    }
+}
+
+const S: SessionId = SessionId(7);
+
+struct Bench {
+    prep: Prep,
+    sessions: Tracker,
+    tree: Map,
+    zxid: i64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut sessions = Tracker::new(ServerId(1), Millis(1000), Now::default());
+        sessions.track(S, Millis(10_000), Millis(0));
+        let prep = Prep::new(ReplicaSettings::default(), Rules::default(), Some(0));
+        Self { prep, sessions, tree: Map::default(), zxid: 0 }
+    }
+
+    fn write(&mut self, request: WriteRequest<'_>) -> Entry {
+        self.zxid += 1;
+        let origin = Origin { conn: ConnId(1), xid: 1 };
+        let write = ClientWrite { origin, session: S, ids: &[], request };
+        self.prep.write(Now::default(), Zxid(self.zxid), &write, &self.sessions, &self.tree)
+    }
+
+    fn code(&mut self, request: WriteRequest<'_>) -> i32 {
+        error_of(&self.write(request))
+    }
+}
+
+/// The error of an entry, or zero.
+fn error_of(entry: &Entry) -> i32 {
+    let mut r = Reader::new(&entry.payload);
+    let header = TxnHeader::read(&mut r).unwrap();
+    if header.op == OpCode::Error.code() { ErrorTxn::read(&mut r).unwrap().err } else { 0 }
+}
+
+fn create(path: &str, flags: i32) -> WriteRequest<'_> {
+    WriteRequest::Create(OpCode::Create, create_request(path, flags))
+}
+
+fn create_request(path: &str, flags: i32) -> CreateRequest<'_> {
+    let open = Acl { perms: 31, id: Id { scheme: Some("world".into()), id: Some("anyone".into()) } };
+    CreateRequest { path: Some(path.into()), data: Some(b"x"), acl: Some(vec![open]), flags }
+}
+
+fn delete(path: &str) -> WriteRequest<'_> {
+    WriteRequest::Delete(DeleteRequest { path: Some(path.into()), version: -1 })
+}
+
+#[test]
+fn pipelined_writes_see_each_other() {
+    let mut b = Bench::new();
+    assert_eq!(b.code(create("/a/b", 0)), ErrorCode::NoNode.code());
+    assert_eq!(b.code(create("/a", 0)), 0);
+    assert_eq!(b.code(create("/a/b", 0)), 0);
+    assert_eq!(b.code(delete("/a")), ErrorCode::NotEmpty.code());
+    assert_eq!(b.code(create("/a", 0)), ErrorCode::NodeExists.code());
+    assert_eq!(b.code(delete("/a/b")), 0);
+    assert_eq!(b.code(delete("/a")), 0);
+    assert_eq!(b.code(delete("/a")), ErrorCode::NoNode.code());
+}
+
+#[test]
+fn sequential_names_count_creations() {
+    let mut b = Bench::new();
+    b.write(create("/q", 0));
+    for n in 0..3 {
+        let entry = b.write(create("/q/n-", 2));
+        let mut r = Reader::new(&entry.payload);
+        TxnHeader::read(&mut r).unwrap();
+        let txn = CreateTxn::read(&mut r).unwrap();
+        assert_eq!(txn.path.as_deref(), Some(format!("/q/n-{n:010}").as_str()));
+        assert_eq!(txn.parent_c_version, n + 1);
+    }
+}
+
+#[test]
+fn the_order_of_create_s_checks() {
+    let mut b = Bench::new();
+    b.tree.0.insert("/e".into(), (Owner::Ephemeral(S), 0));
+    assert_eq!(b.code(create("a", 9)), ErrorCode::BadArguments.code());
+    assert_eq!(b.code(create("/x/y", 5)), ErrorCode::Unimplemented.code(), "flags come before the path");
+    assert_eq!(b.code(create("/none/..", 0)), ErrorCode::NoNode.code(), "the parent before the full path");
+    assert_eq!(b.code(create("/", 0)), ErrorCode::NodeExists.code());
+    assert_eq!(b.code(create("/e/c", 0)), ErrorCode::NoChildrenForEphemerals.code());
+    assert_eq!(b.code(delete("/zookeeper")), ErrorCode::BadArguments.code());
+    let mut no_acl = create_request("/b", 0);
+    no_acl.acl = None;
+    assert_eq!(b.code(WriteRequest::Create(OpCode::Create, no_acl)), ErrorCode::InvalidAcl.code());
+}
+
+#[test]
+fn a_failed_multi_takes_everything_back() {
+    let mut b = Bench::new();
+    b.write(create("/q", 0));
+    let digest = b.prep.pending.digest;
+    let parts = vec![
+        WriteOp::Create(OpCode::Create, create_request("/q/n-", 3)),
+        WriteOp::SetData(SetDataRequest { path: Some("/q".into()), data: None, version: 5 }),
+        WriteOp::Delete(DeleteRequest { path: Some("/q".into()), version: -1 }),
+    ];
+    let entry = b.write(WriteRequest::Multi(parts));
+    let mut r = Reader::new(&entry.payload);
+    assert_eq!(TxnHeader::read(&mut r).unwrap().op, OpCode::Multi.code());
+    let types: Vec<_> = MultiTxn::read(&mut r).unwrap().txns.unwrap().iter().map(|t| t.op).collect();
+    assert_eq!(types, [1, -1, -1]);
+    assert_eq!(b.prep.pending.digest, digest);
+    let entry = b.write(create("/q/n-", 2));
+    let txn: CreateTxn<'_> = Record::read(&mut Reader::new(&entry.payload[HEADER..])).unwrap();
+    assert_eq!(txn.path.as_deref(), Some("/q/n-0000000000"), "the counter too");
+    assert!(b.prep.pending.ephemerals(S, &b.tree).is_empty());
+}
+
+#[test]
+fn a_multi_s_parts_see_each_other() {
+    let mut b = Bench::new();
+    let parts = vec![
+        WriteOp::Create(OpCode::Create, create_request("/m", 0)),
+        WriteOp::Create(OpCode::Create, create_request("/m/c", 0)),
+        WriteOp::Delete(DeleteRequest { path: Some("/m/c".into()), version: 0 }),
+        WriteOp::SetData(SetDataRequest { path: Some("/m".into()), data: None, version: 0 }),
+    ];
+    assert_eq!(b.code(WriteRequest::Multi(parts)), 0);
+    assert_eq!(b.code(create("/m/d", 0)), 0);
+}
+
+#[test]
+fn closing_lists_committed_and_pending_ephemerals() {
+    let mut b = Bench::new();
+    b.tree.0.insert("/old".into(), (Owner::Ephemeral(S), 0));
+    b.tree.0.insert("/gone".into(), (Owner::Ephemeral(S), 0));
+    b.write(delete("/gone"));
+    b.write(create("/new", 1));
+    b.write(create("/brief", 1));
+    b.write(delete("/brief"));
+    b.prep.applied(Zxid(0));
+    b.zxid += 1;
+    let entry = b.prep.close_session(Now::default(), Zxid(b.zxid), S, 9, &b.tree);
+    let body = &entry.payload[HEADER..entry.payload.len() - 12];
+    let txn: CloseSessionTxn<'_> = decode_exact(body).unwrap();
+    let paths: Vec<_> = txn.paths_to_delete.unwrap().into_iter().flatten().collect();
+    assert_eq!(paths, ["/new", "/old"]);
+}
+
+#[test]
+fn rows_leave_with_the_zxid_that_wrote_them_last() {
+    let mut b = Bench::new();
+    b.write(create("/a", 1));
+    b.write(delete("/a"));
+    b.prep.applied(Zxid(1));
+    assert!(b.prep.pending.node("/a", &b.tree).is_none());
+    b.prep.applied(Zxid(2));
+    assert_eq!(b.prep.pending(), 0);
+    b.tree.0.insert("/a".into(), (Owner::Persistent, 0));
+    assert!(b.prep.pending.ephemerals(S, &b.tree).is_empty(), "no trace of the ephemeral that was");
+}
+
+#[test]
+fn nulls_are_no_requests() {
+    let mut b = Bench::new();
+    let null = DeleteRequest { path: None, version: -1 };
+    assert_eq!(b.code(WriteRequest::Delete(null.clone())), ErrorCode::MarshallingError.code());
+    let parts = vec![WriteOp::Create(OpCode::Create, create_request("/a", 0)), WriteOp::Delete(null)];
+    assert_eq!(b.code(WriteRequest::Multi(parts)), ErrorCode::MarshallingError.code());
+    assert_eq!(b.code(create("/a", 0)), 0, "the whole multi is gone");
+}

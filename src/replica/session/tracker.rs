@@ -1,0 +1,210 @@
+//! Who is alive until when (`SessionTrackerImpl`, `ExpiryQueue`). Time is the monotonic clock's only.
+//!
+//! Deadlines are rounded up to the next tick, so sessions end in batches: a silent session lives at least
+//! its timeout and at most a tick longer. Invariant: every session is in exactly one bucket, or closing.
+
+use crate::types::{Millis, Now, ServerId, SessionId};
+use jute::ErrorCode;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Clone, Copy)]
+struct Tracked {
+    timeout: Millis,
+    deadline: Millis,
+    closing: bool,
+}
+
+/// Why a session may not act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionFault {
+    /// Nobody knows it.
+    Unknown,
+    /// Its end has been ordered.
+    Closing,
+}
+
+impl SessionFault {
+    /// What its client is told. An ephemeral needs a session that everybody knows, so there an unknown one
+    /// counts as expired.
+    #[must_use]
+    pub fn code(self, for_ephemeral: bool) -> ErrorCode {
+        match self {
+            Self::Unknown if !for_ephemeral => ErrorCode::UnknownSession,
+            Self::Unknown | Self::Closing => ErrorCode::SessionExpired,
+        }
+    }
+}
+
+/// The sessions that this server watches over.
+#[derive(Debug)]
+pub struct Tracker {
+    tick: i64,
+    next_id: i64,
+    sessions: BTreeMap<SessionId, Tracked>,
+    buckets: BTreeMap<Millis, BTreeSet<SessionId>>,
+}
+
+impl Tracker {
+    /// Starts with nobody. Ids begin at a number made of server id and wall clock: unlike the time since
+    /// boot that the reference takes, that does not come again after a restart of the machine.
+    #[must_use]
+    pub fn new(server: ServerId, tick: Millis, now: Now) -> Self {
+        let clock = (now.wall.wrapping_shl(24).cast_unsigned() >> 8).cast_signed();
+        let next_id = clock | server.0.wrapping_shl(56);
+        Self { tick: tick.0.max(1), next_id, sessions: BTreeMap::new(), buckets: BTreeMap::new() }
+    }
+
+    fn deadline(&self, at: Millis, timeout: Millis) -> Millis {
+        Millis((at.0.saturating_add(timeout.0) / self.tick).saturating_add(1).saturating_mul(self.tick))
+    }
+
+    /// A new session, alive from `now`.
+    pub fn open(&mut self, timeout: Millis, now: Millis) -> SessionId {
+        let mut id = SessionId(self.next_id);
+        while id == SessionId::NONE || id.0 == jute::codes::CONTAINER_OWNER || self.sessions.contains_key(&id)
+        {
+            id = SessionId(id.0.wrapping_add(1));
+        }
+        self.next_id = id.0.wrapping_add(1);
+        self.track(id, timeout, now);
+        id
+    }
+
+    /// Watches over a session that is known already.
+    pub fn track(&mut self, session: SessionId, timeout: Millis, now: Millis) {
+        self.forget(session);
+        let deadline = self.deadline(now, timeout);
+        self.sessions.insert(session, Tracked { timeout, deadline, closing: false });
+        self.buckets.entry(deadline).or_default().insert(session);
+    }
+
+    /// The session was heard of at `at`. False if it is unknown or closing. A deadline never moves back.
+    pub fn touch(&mut self, session: SessionId, timeout: Millis, at: Millis) -> bool {
+        let deadline = self.deadline(at, timeout);
+        let Some(tracked) = self.sessions.get_mut(&session).filter(|t| !t.closing) else { return false };
+        tracked.timeout = timeout;
+        let before = tracked.deadline;
+        if before < deadline {
+            tracked.deadline = deadline;
+            self.leave_bucket(before, session);
+            self.buckets.entry(deadline).or_default().insert(session);
+        }
+        true
+    }
+
+    fn leave_bucket(&mut self, deadline: Millis, session: SessionId) {
+        if let Some(bucket) = self.buckets.get_mut(&deadline) {
+            bucket.remove(&session);
+            if bucket.is_empty() {
+                self.buckets.remove(&deadline);
+            }
+        }
+    }
+
+    /// May the session act?
+    pub fn check(&self, session: SessionId) -> Result<(), SessionFault> {
+        match self.sessions.get(&session) {
+            None => Err(SessionFault::Unknown),
+            Some(tracked) if tracked.closing => Err(SessionFault::Closing),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// From here on the session may not act.
+    pub fn close(&mut self, session: SessionId) {
+        if let Some(tracked) = self.sessions.get_mut(&session) {
+            tracked.closing = true;
+            let deadline = tracked.deadline;
+            self.leave_bucket(deadline, session);
+        }
+    }
+
+    /// The session is gone for good.
+    pub fn forget(&mut self, session: SessionId) {
+        if let Some(tracked) = self.sessions.remove(&session) {
+            self.leave_bucket(tracked.deadline, session);
+        }
+    }
+
+    /// Sessions whose deadline has passed, with their timeouts; they are closing from now on.
+    pub fn take_expired(&mut self, now: Millis) -> Vec<(SessionId, Millis)> {
+        let mut expired = Vec::new();
+        while let Some(bucket) = self.buckets.first_entry().filter(|b| *b.key() <= now) {
+            for session in bucket.remove() {
+                if let Some(tracked) = self.sessions.get_mut(&session) {
+                    tracked.closing = true;
+                    expired.push((session, tracked.timeout));
+                }
+            }
+        }
+        expired
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// True with no session at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The buckets in order.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<(Millis, Vec<SessionId>)> {
+        self.buckets.iter().map(|(at, ids)| (*at, ids.iter().copied().collect())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker() -> Tracker {
+        Tracker::new(ServerId(1), Millis(2000), Now { mono: Millis(0), wall: 0x123 })
+    }
+
+    #[test]
+    fn ids_carry_server_and_clock() {
+        let mut t = tracker();
+        let a = t.open(Millis(10_000), Millis(0));
+        assert_eq!(a.0, 0x0100_0000_0123_0000);
+        assert_eq!(t.open(Millis(10_000), Millis(0)).0, a.0 + 1);
+    }
+
+    #[test]
+    fn never_early_and_at_most_a_tick_late() {
+        for start in [0, 1, 1999, 2000, 2001] {
+            let mut t = tracker();
+            t.track(SessionId(7), Millis(5000), Millis(start));
+            assert!(t.take_expired(Millis(start + 5000)).is_empty(), "alive at its timeout");
+            assert_eq!(t.take_expired(Millis(start + 7000)), [(SessionId(7), Millis(5000))]);
+        }
+    }
+
+    #[test]
+    fn a_touch_moves_forward_only() {
+        let mut t = tracker();
+        t.track(SessionId(7), Millis(5000), Millis(0));
+        assert!(t.touch(SessionId(7), Millis(5000), Millis(4000)));
+        assert!(t.touch(SessionId(7), Millis(5000), Millis(1000)), "late news is still news of life");
+        assert!(t.take_expired(Millis(9000)).is_empty());
+        assert_eq!(t.take_expired(Millis(10_000)).len(), 1);
+        assert!(!t.touch(SessionId(7), Millis(5000), Millis(9500)), "closing sessions stay closing");
+        assert_eq!(t.check(SessionId(7)), Err(SessionFault::Closing));
+        t.forget(SessionId(7));
+        assert_eq!(t.check(SessionId(7)), Err(SessionFault::Unknown));
+    }
+
+    #[test]
+    fn a_closed_session_leaves_its_bucket() {
+        let mut t = tracker();
+        t.track(SessionId(7), Millis(5000), Millis(0));
+        t.close(SessionId(7));
+        assert!(t.buckets().is_empty());
+        assert!(t.take_expired(Millis(i64::MAX)).is_empty());
+    }
+}
