@@ -1,0 +1,100 @@
+//! Where nodes live: chunks that never move and never grow, and a list of the free slots among them.
+//!
+//! Invariant: an id handed out stays valid until it is freed; after that it may be handed out again.
+
+use super::node::Node;
+
+/// No node.
+pub(super) const NONE: u32 = u32::MAX;
+/// The parent of a free slot.
+pub(super) const VACANT: u32 = u32::MAX - 1;
+
+/// Nodes of a chunk. 256 KiB each: growth costs one such step, never a copy of what is there.
+const CHUNK: usize = 4096;
+const SHIFT: u32 = CHUNK.trailing_zeros();
+
+#[derive(Debug)]
+pub(super) struct Slab {
+    chunks: Vec<Vec<Node>>,
+    free: u32,
+    len: usize,
+}
+
+impl Slab {
+    pub(super) fn new() -> Self {
+        Self { chunks: Vec::new(), free: NONE, len: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// One more than the highest id ever handed out.
+    pub(super) fn top(&self) -> u32 {
+        match self.chunks.split_last() {
+            Some((last, full)) => ((full.len() << SHIFT) + last.len()) as u32,
+            None => 0,
+        }
+    }
+
+    /// The node in use under this number, if there is one.
+    pub(super) fn get(&self, id: u32) -> Option<&Node> {
+        let node = self.chunks.get((id >> SHIFT) as usize)?.get(id as usize & (CHUNK - 1))?;
+        (node.parent != VACANT).then_some(node)
+    }
+
+    /// The node behind an id that the tree itself keeps.
+    #[expect(clippy::indexing_slicing, reason = "ids are made here and kept by the tree alone")]
+    pub(super) fn node(&self, id: u32) -> &Node {
+        &self.chunks[(id >> SHIFT) as usize][id as usize & (CHUNK - 1)]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "ids are made here and kept by the tree alone")]
+    pub(super) fn node_mut(&mut self, id: u32) -> &mut Node {
+        &mut self.chunks[(id >> SHIFT) as usize][id as usize & (CHUNK - 1)]
+    }
+
+    pub(super) fn insert(&mut self, node: Node) -> u32 {
+        self.len += 1;
+        if self.free != NONE {
+            let id = self.free;
+            self.free = self.node(id).next;
+            *self.node_mut(id) = node;
+            return id;
+        }
+        let id = self.top();
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push(node),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(node);
+                self.chunks.push(chunk);
+            }
+        }
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: u32) {
+        *self.node_mut(id) = Node::vacant(self.free);
+        self.free = id;
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_used_again() {
+        let mut slab = Slab::new();
+        let ids: Vec<u32> = (0..5000).map(|n| slab.insert(Node::new("n", None, 0, n, 0))).collect();
+        assert_eq!((slab.len(), slab.top(), ids[4999]), (5000, 5000, 4999));
+        slab.remove(7);
+        slab.remove(4500);
+        assert!(slab.get(7).is_none() && slab.get(8).is_some() && slab.get(5000).is_none());
+        assert_eq!(slab.insert(Node::new("a", None, 0, 0, 0)), 4500);
+        assert_eq!(slab.insert(Node::new("b", None, 0, 0, 0)), 7);
+        assert_eq!((slab.len(), slab.top()), (5000, 5000));
+    }
+}
