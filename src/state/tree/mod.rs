@@ -17,6 +17,7 @@ use jute::records::data::{Stat, StatPersisted};
 use node::Node;
 use slab::{NONE, Slab, VACANT};
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 pub use owners::Owners;
 
@@ -115,6 +116,16 @@ impl Tree {
     /// One more than the highest number of a node.
     pub(super) fn top(&self) -> u32 {
         self.slab.top()
+    }
+
+    /// Until the answer is dropped, new nodes get numbers behind all that are or were there.
+    pub(super) fn hold(&self) -> Arc<()> {
+        self.slab.hold()
+    }
+
+    /// Is this hold one of this tree?
+    pub(super) fn holds(&self, hold: &Arc<()>) -> bool {
+        self.slab.holds(hold)
     }
 
     /// The node with this number, if it is in use.
@@ -225,6 +236,12 @@ impl Tree {
         let first = self.slab.node(id.0).more().map_or(NONE, |m| m.first_child);
         let some = |id: u32| (id != NONE).then_some(NodeId(id));
         std::iter::successors(some(first), move |id| some(self.slab.node(id.0).next))
+    }
+
+    /// How many nodes are below.
+    #[must_use]
+    pub fn descendants(&self, id: NodeId) -> usize {
+        if id == ROOT { self.len() - 1 } else { self.subtree(id).count() - 1 }
     }
 
     /// The node and everything below it, parents first.

@@ -1,8 +1,10 @@
 //! Where nodes live: chunks that never move and never grow, and a list of the free slots among them.
 //!
-//! Invariant: an id handed out stays valid until it is freed; after that it may be handed out again.
+//! Invariant: an id handed out stays valid until it is freed; after that it may be handed out again, but not
+//! while anybody holds the slab: during a hold new nodes go behind all that are or were there.
 
 use super::node::Node;
+use std::sync::Arc;
 
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;
@@ -18,11 +20,23 @@ pub(super) struct Slab {
     chunks: Vec<Vec<Node>>,
     free: u32,
     len: usize,
+    /// Every other owner of this is a hold.
+    token: Arc<()>,
 }
 
 impl Slab {
     pub(super) fn new() -> Self {
-        Self { chunks: Vec::new(), free: NONE, len: 0 }
+        Self { chunks: Vec::new(), free: NONE, len: 0, token: Arc::new(()) }
+    }
+
+    /// Until the answer is dropped, no free slot is used again.
+    pub(super) fn hold(&self) -> Arc<()> {
+        self.token.clone()
+    }
+
+    /// Is this hold one of this slab?
+    pub(super) fn holds(&self, hold: &Arc<()>) -> bool {
+        Arc::ptr_eq(&self.token, hold)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,7 +70,7 @@ impl Slab {
 
     pub(super) fn insert(&mut self, node: Node) -> u32 {
         self.len += 1;
-        if self.free != NONE {
+        if self.free != NONE && Arc::strong_count(&self.token) == 1 {
             let id = self.free;
             self.free = self.node(id).next;
             *self.node_mut(id) = node;
@@ -75,9 +89,9 @@ impl Slab {
     }
 
     pub(super) fn remove(&mut self, id: u32) {
+        self.len -= 1;
         *self.node_mut(id) = Node::vacant(self.free);
         self.free = id;
-        self.len -= 1;
     }
 }
 
@@ -96,5 +110,23 @@ mod tests {
         assert_eq!(slab.insert(Node::new("a", None, 0, 0, 0)), 4500);
         assert_eq!(slab.insert(Node::new("b", None, 0, 0, 0)), 7);
         assert_eq!((slab.len(), slab.top()), (5000, 5000));
+    }
+
+    #[test]
+    fn not_while_somebody_holds_them() {
+        let mut slab = Slab::new();
+        for n in 0..10 {
+            slab.insert(Node::new("n", None, 0, n, 0));
+        }
+        slab.remove(3);
+        let hold = slab.hold();
+        assert!(slab.holds(&hold) && !Slab::new().holds(&hold));
+        slab.remove(4);
+        slab.remove(5);
+        assert_eq!(slab.insert(Node::new("a", None, 0, 0, 0)), 10);
+        drop(hold);
+        let mut again: Vec<u32> = (0..4).map(|_| slab.insert(Node::new("c", None, 0, 0, 0))).collect();
+        again.sort_unstable();
+        assert_eq!(again, [3, 4, 5, 11]);
     }
 }
