@@ -1,0 +1,507 @@
+//! Members of an ensemble: `server.N` lines, groups and weights, the configuration text, the mode decision.
+//!
+//! It reads no file and resolves no host; names stay as configured. Quorum arithmetic belongs to the replica.
+//!
+//! Invariant: a `Membership` that exists has consistent groups, and `text` reads back to an equal one.
+
+use super::error::{ConfigError, EXIT_UNEXPECTED};
+use super::number::{strict_int, strict_long};
+use super::parse::{self, Entry};
+use nom::branch::alt;
+use nom::bytes::complete::{is_not, tag};
+use nom::character::complete::char as symbol;
+use nom::combinator::{all_consuming, map, opt, rest, verify};
+use nom::multi::separated_list1;
+use nom::sequence::{delimited, preceded};
+use nom::{IResult, Parser};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Votes.
+    #[default]
+    Participant,
+    /// Follows without a vote.
+    Observer,
+}
+
+impl Role {
+    /// Reads the role word in any case.
+    ///
+    /// # Errors
+    /// Any other word, in the words of the reference.
+    pub fn read(word: &str) -> Result<Self, ConfigError> {
+        match word.to_ascii_lowercase().as_str() {
+            "participant" => Ok(Self::Participant),
+            "observer" => Ok(Self::Observer),
+            _ => Err(ConfigError::new(format!("Unrecognised peertype: {word}"))
+                .expected("participant or observer")),
+        }
+    }
+
+    /// The word in configuration texts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Participant => "participant",
+            Self::Observer => "observer",
+        }
+    }
+
+    /// The word as the reference logs it.
+    fn shouted(self) -> &'static str {
+        match self {
+            Self::Participant => "PARTICIPANT",
+            Self::Observer => "OBSERVER",
+        }
+    }
+}
+
+/// A host as configured, with a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPort {
+    /// A name, or an address literal without brackets and, if IPv6, written out in full.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Takes a host as written and a port.
+    #[must_use]
+    pub fn new(host: &str, port: u16) -> Self {
+        Self { host: expanded(host), port }
+    }
+
+    /// Whether the host stands for every address.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+    }
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// IPv6 literals the way the reference prints them: eight groups, nothing left out.
+fn expanded(host: &str) -> String {
+    let (address, zone) = host.split_once('%').map_or((host, ""), |(address, zone)| (address, zone));
+    let Ok(ip) = address.parse::<Ipv6Addr>() else { return host.to_owned() };
+    if let Some(v4) = ip.to_ipv4_mapped() {
+        return v4.to_string();
+    }
+    let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:x}")).collect();
+    let mut out = groups.join(":");
+    if !zone.is_empty() {
+        let _ = write!(out, "%{zone}");
+    }
+    out
+}
+
+/// One address of a member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemberAddress {
+    /// The host as configured.
+    pub host: String,
+    /// The port learners connect to.
+    pub quorum_port: u16,
+    /// The port for elections.
+    pub election_port: u16,
+}
+
+impl std::fmt::Display for MemberAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", HostPort { host: self.host.clone(), port: self.quorum_port }, self.election_port)
+    }
+}
+
+/// A member, one `server.N` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The number behind `server.`.
+    pub id: i64,
+    /// Its addresses, at least one, sorted by host.
+    pub addresses: Vec<MemberAddress>,
+    /// Whether it votes.
+    pub role: Role,
+    /// The client address of the line, if it has one.
+    pub client: Option<HostPort>,
+}
+
+const FORM: &str = " does not have the form server_config or server_config;client_config where server_config is the \
+pipe separated list of host:port:port or host:port:port:type and client_config is port or host:port";
+
+impl Member {
+    /// Reads the value of a `server.N` line.
+    ///
+    /// # Errors
+    /// What the reference refuses, in its words.
+    pub fn read(id: i64, line: &str, multi_address: bool) -> Result<Self, ConfigError> {
+        let form = || {
+            ConfigError::new(format!("{line}{FORM}"))
+                .remedy("write host:2888:3888 or host:2888:3888:observer;2181")
+        };
+        let Ok((_, raw)) = server_line(line) else {
+            return Err(unclosed(line).unwrap_or_else(form));
+        };
+        let client = match raw.client {
+            None => None,
+            Some(fields) => Some(match fields.as_slice() {
+                [number] => HostPort::new("0.0.0.0", port(number, "0.0.0.0")?),
+                [host, number] => HostPort::new(host, port(number, host)?),
+                _ => return Err(form()),
+            }),
+        };
+        if !multi_address && raw.addresses.len() > 1 {
+            return Err(ConfigError::new(format!(
+                "Multiple address feature is disabled, but multiple addresses were specified for sid {id}"
+            ))
+            .remedy("start with -Dzookeeper.multiAddress.enabled=true; the key in the file is not enough"));
+        }
+        let mut role = None;
+        let mut addresses = Vec::with_capacity(raw.addresses.len());
+        for fields in raw.addresses {
+            let (host, quorum, election, word) = match fields.as_slice() {
+                [host, quorum, election] => (host, quorum, election, None),
+                [host, quorum, election, word] => (host, quorum, election, Some(word)),
+                _ => return Err(form()),
+            };
+            let quorum_port = port(quorum, host)?;
+            let election_port = port(election, host)?;
+            if quorum_port == election_port {
+                return Err(ConfigError::new(format!(
+                    "Client and election port must be different! Please update the configuration file on server.{id}"
+                )));
+            }
+            addresses.push(MemberAddress { host: expanded(host), quorum_port, election_port });
+            if let Some(word) = word {
+                let this = Role::read(word)?;
+                let first = *role.get_or_insert(this);
+                if first != this {
+                    return Err(ConfigError::new(format!(
+                        "Multiple addresses should have similar roles: {} vs {}",
+                        first.shouted(),
+                        this.shouted()
+                    )));
+                }
+            }
+        }
+        addresses.sort();
+        Ok(Self { id, addresses, role: role.unwrap_or_default(), client })
+    }
+}
+
+impl std::fmt::Display for Member {
+    /// The value of the line, as configuration texts have it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (count, address) in self.addresses.iter().enumerate() {
+            if count > 0 {
+                f.write_str("|")?;
+            }
+            write!(f, "{address}")?;
+        }
+        write!(f, ":{}", self.role.word())?;
+        match &self.client {
+            Some(client) => write!(f, ";{client}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The fields of a line before they mean anything.
+struct RawLine<'a> {
+    addresses: Vec<Vec<&'a str>>,
+    client: Option<Vec<&'a str>>,
+}
+
+/// `addr[|addr…][;client]`, each of colon separated fields whose first may be in brackets.
+fn server_line(line: &str) -> IResult<&str, RawLine<'_>> {
+    let address = verify(is_not("|;"), |text: &str| !text.is_empty()).and_then(all_consuming(fields));
+    let client =
+        preceded(symbol(';'), opt(verify(is_not(";"), |text: &str| !text.is_empty()).and_then(fields)));
+    let (left, addresses) = separated_list1(symbol('|'), address).parse(line)?;
+    // A separator at the very end counts for nothing, as in the reference.
+    let (left, _) = opt(symbol('|')).parse(left)?;
+    let (left, client) = opt(client).parse(left)?;
+    let (left, _) = all_consuming(opt(symbol(';'))).parse(left)?;
+    Ok((left, RawLine { addresses, client: client.flatten() }))
+}
+
+/// `host:a:b` or `[v6]:a:b`; brackets are taken off.
+fn fields(text: &str) -> IResult<&str, Vec<&str>> {
+    let bracketed = (
+        delimited(symbol('['), is_not("]"), symbol(']')),
+        alt((map(preceded(symbol(':'), rest), Some), map(all_consuming(tag("")), |_| None))),
+    );
+    let bracketed = map(bracketed, |(host, ports): (&str, Option<&str>)| {
+        std::iter::once(host).chain(ports.into_iter().flat_map(split_fields)).collect()
+    });
+    let plain = map(verify(rest, |text: &str| !text.starts_with('[')), |text| split_fields(text).collect());
+    alt((bracketed, plain)).parse(text)
+}
+
+/// `String.split(":")` of Java: empty fields at the end are dropped.
+fn split_fields(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_end_matches(':').split(':')
+}
+
+/// The reference has its own words for a bracket that is never closed.
+fn unclosed(line: &str) -> Option<ConfigError> {
+    line.split([';', '|'])
+        .find(|part| part.starts_with('[') && !part.contains(']'))
+        .map(|part| ConfigError::new(format!("{part} starts with '[' but has no matching ']'")))
+}
+
+fn port(text: &str, host: &str) -> Result<u16, ConfigError> {
+    let number = strict_int(text)
+        .ok_or_else(|| ConfigError::new(format!("Address unresolved: {host}:{text}")).expected("a port"))?;
+    u16::try_from(number).map_err(|_| {
+        ConfigError::new(format!("port out of range:{number}")).expected("an integer from 0 to 65535")
+    })
+}
+
+/// Who belongs to the ensemble, and how votes count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Membership {
+    /// Members by id.
+    pub members: BTreeMap<i64, Member>,
+    /// Ids by group; not empty exactly in a hierarchical quorum with groups.
+    pub groups: BTreeMap<i64, BTreeSet<i64>>,
+    /// Weights that were given.
+    pub weights: BTreeMap<i64, i64>,
+    /// Whether any `group` or `weight` line selects the hierarchical quorum.
+    pub hierarchical: bool,
+    /// The zxid at which this membership was agreed; 0 if never.
+    pub version: i64,
+}
+
+/// Whether a key describes membership.
+#[must_use]
+pub fn is_membership_key(key: &str) -> bool {
+    key.starts_with("server.") || key.starts_with("group") || key.starts_with("weight")
+}
+
+impl Membership {
+    /// Reads the membership among the entries. With `only` set, as in a dynamic file, any other key than
+    /// `version` is refused; else other keys are passed over.
+    ///
+    /// # Errors
+    /// What the reference refuses, with key, value and line, but without the file.
+    pub fn read<'a>(
+        entries: impl IntoIterator<Item = &'a Entry>,
+        only: bool,
+        multi_address: bool,
+    ) -> Result<Self, ConfigError> {
+        let mut out = Self::default();
+        for entry in entries {
+            out.take(entry, only, multi_address).map_err(|mut error| {
+                error.key.get_or_insert_with(|| entry.key.clone());
+                error.value.get_or_insert_with(|| entry.value.clone());
+                error.line.get_or_insert(entry.line);
+                error
+            })?;
+        }
+        out.check_groups()?;
+        Ok(out)
+    }
+
+    /// Reads a configuration text as it travels between servers and stands in `/zookeeper/config`.
+    ///
+    /// # Errors
+    /// As [`Membership::read`], or a malformed text.
+    pub fn from_text(text: &[u8], multi_address: bool) -> Result<Self, ConfigError> {
+        let entries = parse::last_wins(text)
+            .map_err(|error| ConfigError::new(error.to_string()).at("configuration", Some(error.line())))?;
+        Self::read(&entries, true, multi_address)
+    }
+
+    fn take(&mut self, entry: &Entry, only: bool, multi_address: bool) -> Result<(), ConfigError> {
+        let after_dot = |key: &str| {
+            let id = key.split_once('.').map_or(key, |(_, id)| id);
+            strict_long(id).ok_or_else(|| not_a_number(id))
+        };
+        if let Some(id) = entry.key.strip_prefix("server.") {
+            let id = strict_long(id).ok_or_else(|| not_a_number(id).expected("server.<number>"))?;
+            self.members.insert(id, Member::read(id, &entry.value, multi_address)?);
+        } else if entry.key.starts_with("group") {
+            self.hierarchical = true;
+            let group = after_dot(&entry.key)?;
+            for id in split_fields(&entry.value) {
+                let id = strict_long(id)
+                    .ok_or_else(|| not_a_number(id).expected("server ids joined by colons"))?;
+                if self.groups.values().any(|ids| ids.contains(&id)) {
+                    return Err(ConfigError::new(format!("Server {id}is in multiple groups")));
+                }
+                self.groups.entry(group).or_default().insert(id);
+            }
+        } else if entry.key.starts_with("weight") {
+            self.hierarchical = true;
+            let id = after_dot(&entry.key)?;
+            let weight = strict_long(&entry.value).ok_or_else(|| not_a_number(&entry.value))?;
+            self.weights.insert(id, weight);
+        } else if entry.key == "version" && only {
+            self.version = i64::from_str_radix(&entry.value, 16)
+                .map_err(|_| not_a_number(&entry.value).expected("a hexadecimal number"))?;
+        } else if only {
+            return Err(ConfigError::new(format!("Unrecognised parameter: {}", entry.key))
+                .expected("only server, group and weight lines"));
+        }
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), ConfigError> {
+        if !self.hierarchical {
+            return Ok(());
+        }
+        match self.voters().find(|id| !self.groups.values().any(|ids| ids.contains(id))) {
+            Some(id) => Err(ConfigError::new(format!("Server {id}is not in a group"))
+                .remedy("name every voter in exactly one group line")),
+            None => Ok(()),
+        }
+    }
+
+    /// Ids of the voting members, ascending.
+    pub fn voters(&self) -> impl Iterator<Item = i64> {
+        self.members.values().filter(|member| member.role == Role::Participant).map(|member| member.id)
+    }
+
+    /// Ids of the observers, ascending.
+    pub fn observers(&self) -> impl Iterator<Item = i64> {
+        self.members.values().filter(|member| member.role == Role::Observer).map(|member| member.id)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        lines.extend(self.members.values().map(|member| format!("server.{}={member}", member.id)));
+        if self.hierarchical {
+            for (group, ids) in &self.groups {
+                let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+                lines.push(format!("group.{group}={}", ids.join(":")));
+            }
+            let unweighted = self.voters().filter(|id| !self.weights.contains_key(id)).map(|id| (id, 1));
+            let weights: BTreeMap<i64, i64> =
+                self.weights.iter().map(|(id, w)| (*id, *w)).chain(unweighted).collect();
+            lines.extend(weights.iter().map(|(id, weight)| format!("weight.{id}={weight}")));
+        }
+        lines
+    }
+
+    /// The configuration text: what notifications, NEWLEADER, reconfig and `/zookeeper/config` carry.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for line in self.lines() {
+            let _ = writeln!(text, "{line}");
+        }
+        let _ = write!(text, "version={:x}", self.version);
+        text
+    }
+
+    /// The contents of a dynamic configuration file: the lines sorted as text, no version, no last newline.
+    #[must_use]
+    pub fn dynamic_file(&self) -> String {
+        let mut lines = self.lines();
+        lines.sort();
+        lines.join("\n")
+    }
+}
+
+fn not_a_number(text: &str) -> ConfigError {
+    ConfigError::new(format!("For input string: \"{text}\"")).expected("an integer")
+}
+
+/// The version a dynamic file's name carries: the hexadecimal number behind its last dot, else 0.
+#[must_use]
+pub fn version_in_name(name: &str) -> i64 {
+    name.rsplit_once('.').and_then(|(_, suffix)| i64::from_str_radix(suffix, 16).ok()).unwrap_or(0)
+}
+
+/// Whether the server runs alone or as a member of an ensemble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Alone, without elections and epochs.
+    Standalone,
+    /// With the quorum protocol, be it with one voter.
+    Ensemble,
+}
+
+/// The mode, and what the reference logs about the choice.
+///
+/// # Errors
+/// Memberships without enough voters.
+pub fn decide(membership: &Membership, standalone_enabled: bool) -> Result<(Mode, Vec<String>), ConfigError> {
+    let voters = membership.voters().count();
+    let observers = membership.observers().count();
+    let refuse = |message: &str| Err(ConfigError::new(message));
+    match voters {
+        0 if !standalone_enabled => {
+            refuse("standaloneEnabled = false then number of participants should be >0")
+        }
+        0 if observers > 0 => refuse("Observers w/o participants is an invalid configuration"),
+        0 => Ok((Mode::Standalone, Vec::new())),
+        1 if standalone_enabled && observers > 0 => {
+            refuse("Observers w/o quorum is an invalid configuration")
+        }
+        1 if standalone_enabled => Ok((
+            Mode::Standalone,
+            vec!["Invalid configuration, only one server specified (ignoring)".to_owned()],
+        )),
+        2 => Ok((
+            Mode::Ensemble,
+            vec!["No server failure will be tolerated. You need at least 3 servers.".to_owned()],
+        )),
+        even if even % 2 == 0 => Ok((
+            Mode::Ensemble,
+            vec!["Non-optimal configuration, consider an odd number of servers.".to_owned()],
+        )),
+        _ => Ok((Mode::Ensemble, Vec::new())),
+    }
+}
+
+/// Reads the contents of a `myid` file: its first line, a bare decimal number.
+///
+/// # Errors
+/// Anything else, trailing blanks included.
+pub fn read_my_id(contents: &[u8]) -> Result<i64, ConfigError> {
+    let text = String::from_utf8_lossy(contents);
+    let first = text.split(['\n', '\r']).next().filter(|_| !text.is_empty()).unwrap_or("null");
+    strict_long(first).ok_or_else(|| {
+        ConfigError::new(format!("serverid {first} is not a number"))
+            .expected("a bare decimal number on the first line")
+    })
+}
+
+/// The role of this server, and the warning if `peerType` says otherwise.
+///
+/// # Errors
+/// An id that no server line has; the reference ends with code 1.
+pub fn own_role(
+    membership: &Membership,
+    id: i64,
+    peer_type: Role,
+) -> Result<(Role, Option<String>), ConfigError> {
+    let Some(member) = membership.members.get(&id) else {
+        let known: Vec<String> = membership.members.keys().map(i64::to_string).collect();
+        return Err(ConfigError::new(format!("My id {id} not in the peer list"))
+            .code(EXIT_UNEXPECTED)
+            .remedy(format!("the server lines have {}; correct myid or add server.{id}", known.join(", "))));
+    };
+    let warning = (member.role != peer_type).then(|| {
+        format!(
+            "Peer type from servers list ({}) doesn't match peerType ({}). Defaulting to servers list.",
+            member.role.shouted(),
+            peer_type.shouted()
+        )
+    });
+    Ok((member.role, warning))
+}
