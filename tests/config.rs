@@ -68,7 +68,12 @@ fn refused(more: &str) -> ConfigError {
 }
 
 fn warned(settings: &Settings) -> Vec<&str> {
-    settings.warnings().iter().map(|warning| warning.text.as_str()).filter(|text| !text.starts_with("zoo.cfg is")).collect()
+    settings
+        .warnings()
+        .iter()
+        .map(|warning| warning.text.as_str())
+        .filter(|text| !text.starts_with("zoo.cfg is"))
+        .collect()
 }
 
 #[test]
@@ -82,7 +87,10 @@ fn defaults_are_the_reference_s() {
     assert_eq!(settings.limits.connections, None);
     assert_eq!((settings.limits.max_buffer, settings.limits.max_buffer_extra), (1_048_575, 1_048_575));
     assert_eq!(settings.client.backlog(), 50);
-    assert_eq!(settings.client.plain.as_ref().map(ToString::to_string).as_deref(), Some("0.0.0.0/0.0.0.0:2181"));
+    assert_eq!(
+        settings.client.plain.as_ref().map(ToString::to_string).as_deref(),
+        Some("0.0.0.0/0.0.0.0:2181")
+    );
     assert_eq!(settings.storage.prealloc_kib, 65_536);
     assert!(settings.storage.force_sync && settings.storage.digest && settings.auth.digest);
     assert!(!settings.auth.skip_acl && settings.auth.enforced_schemes.is_none());

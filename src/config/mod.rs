@@ -6,12 +6,14 @@
 //! Invariant: an existing `zoo.cfg` means here what it means to the reference, or is refused in the same cases.
 
 pub mod build;
+pub mod docs;
 pub mod ensemble;
 pub mod error;
 pub mod keys;
 pub mod number;
 pub mod origin;
 pub mod parse;
+pub mod report;
 pub mod settings;
 pub mod toml;
 pub mod world;

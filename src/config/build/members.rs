@@ -72,11 +72,8 @@ pub(super) fn quorum(
         reader.family(name);
     }
     let standalone_enabled = reader.switch("standaloneEnabled")?;
-    let (mode, notes) =
-        ensemble::decide(&membership, standalone_enabled).map_err(|error| match reader.source() {
-            Some(file) => error.at(file, None),
-            None => error,
-        })?;
+    let (mode, notes) = ensemble::decide(&membership, standalone_enabled)
+        .map_err(|error| reader.fault_of_file(error, None))?;
     for note in notes {
         reader.warn("server.*", note);
     }
@@ -176,9 +173,9 @@ fn observer_port(reader: &mut Reader) -> Result<Option<u16>, ConfigError> {
 }
 
 fn from_main_file(reader: &Reader, zoo: &[Entry], several: bool) -> Result<Membership, ConfigError> {
-    Membership::read(zoo, false, several).map_err(|error| match (reader.source(), error.line) {
-        (Some(file), line) => error.at(file, line),
-        (None, _) => error,
+    Membership::read(zoo, false, several).map_err(|error| {
+        let line = error.line;
+        reader.fault_of_file(error, line)
     })
 }
 
@@ -195,10 +192,7 @@ fn from_dynamic_file(
                 .key(&entry.key)
                 .value(&entry.value)
                 .remedy(format!("move it to {name}"));
-        return Err(match reader.source() {
-            Some(file) => error.at(file, Some(entry.line)),
-            None => error,
-        });
+        return Err(reader.fault_of_file(error, Some(entry.line)));
     }
     let text = world.read(Path::new(name)).map_err(|error| {
         let message = match error.kind() {

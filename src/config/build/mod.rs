@@ -95,6 +95,7 @@ fn from_text(
     }
     let zoo = entries.zoo.clone();
     let mut reader = collect(entries.zoo, properties, at);
+    reader.source = Some(name.to_owned());
     if let Some(warning) = relative(name) {
         reader.warnings.push(super::settings::Warning { text: warning, origin: Origin::Default });
     }
@@ -131,7 +132,7 @@ fn collect(entries: Vec<Entry>, mut properties: SystemProperties, at: impl Fn(us
             file.insert(entry.key, sourced);
         }
     }
-    Reader { file, properties, effective: Vec::new(), warnings: Vec::new() }
+    Reader { source: None, file, properties, effective: Vec::new(), warnings: Vec::new() }
 }
 
 /// `port dataDir [tickTime] [maxClientCnxns]` as entries whose line is the position of the argument.

@@ -49,6 +49,8 @@ pub(super) fn fallback_real(name: &str) -> f64 {
 
 /// The sources of one configuration, and what was found in them so far.
 pub(super) struct Reader {
+    /// The configuration file, if there is one.
+    pub(super) source: Option<String>,
     /// Keys of class File, and members, by key.
     pub(super) file: BTreeMap<String, Sourced>,
     /// System properties; the file's own are already among them.
@@ -94,9 +96,12 @@ impl Reader {
         }
     }
 
-    /// The configuration file, if there is one.
-    pub(super) fn source(&self) -> Option<String> {
-        self.file.values().find_map(|sourced| sourced.origin.place().map(|(file, _)| file.to_owned()))
+    /// A fault of the file as a whole.
+    pub(super) fn fault_of_file(&self, error: ConfigError, line: Option<usize>) -> ConfigError {
+        match &self.source {
+            Some(file) => error.at(file, line),
+            None => error,
+        }
     }
 
     fn read<T: ToString>(
