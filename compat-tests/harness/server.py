@@ -134,6 +134,8 @@ class Server:
             self._process = subprocess.Popen(
                 self._command(settings),
                 cwd=ROOT,
+                # Both print dates in local time; the suites read them.
+                env=os.environ | {"TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
