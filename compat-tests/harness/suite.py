@@ -78,7 +78,7 @@ def discover() -> list[Suite]:
 def load(path: Path) -> Suite:
     suite = Suite(path.name, path / "run")
     if not os.access(suite.run, os.X_OK):
-        raise HarnessError(f"{suite.run.relative_to(ROOT)} is not executable")
+        raise HarnessError(f"suites/{path.name}/run is not executable")
     described = path / "suite.toml"
     if described.is_file():
         try:
@@ -87,7 +87,7 @@ def load(path: Path) -> Suite:
             suite.variants = {name: settings_of(row) for name, row in table.pop("variants", {}).items()}
             suite.settings = settings_of(table)
         except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
-            raise HarnessError(f"{described.relative_to(ROOT)}: {error}") from None
+            raise HarnessError(f"{path.name}/suite.toml: {error}") from None
     return suite
 
 

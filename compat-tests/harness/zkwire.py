@@ -198,6 +198,9 @@ def say(
                 conn.sendall(piece)
             if half_close:
                 conn.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # The server was faster: it has closed already, and what it answered can still be read.
+        try:
             deadline = time.monotonic() + patience
             while (left := deadline - time.monotonic()) > 0:
                 conn.settimeout(left)
@@ -207,7 +210,7 @@ def say(
                 answer += chunk
         except TimeoutError:
             pass
-        except (ConnectionResetError, BrokenPipeError):
+        except ConnectionResetError:
             # The server closed while bytes of ours lay unread: a reset, which is a close all the same.
             return answer, True, own
         return answer, False, own
