@@ -1,3 +1,134 @@
 //! The command line: arguments, configuration, tracing, exit code.
 
-fn main() {}
+use clap::{Args, Parser, Subcommand};
+use quoll::config::{self, Source, SystemProperties};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A wire-compatible Apache ZooKeeper server.
+#[derive(Debug, Parser)]
+#[command(name = "quoll", version, about, disable_help_subcommand = true)]
+struct Cli {
+    /// Set a system property, as the reference's -Dkey=value does (repeatable).
+    #[arg(short = 'D', value_name = "KEY=VALUE", global = true)]
+    define: Vec<String>,
+
+    #[command(flatten)]
+    log: LogArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// Least severe level that is logged: error, warn, info, debug, trace, or a filter such as quoll::net=debug.
+    #[arg(long, value_name = "LEVEL", env = "QUOLL_LOG", default_value = "info", global = true)]
+    log_level: String,
+
+    /// How log lines look.
+    #[arg(long, value_name = "FORMAT", env = "QUOLL_LOG_FORMAT", default_value = "human", global = true)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server (the default): with FILE a zoo.cfg or quoll.toml, without one on port 2181 with ./data.
+    Server {
+        /// FILE, or PORT DATADIR [TICKTIME] [MAXCNXNS].
+        #[arg(value_name = "FILE | PORT DATADIR", num_args = 0..=4)]
+        arguments: Vec<String>,
+    },
+    /// Look at configurations.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a file and print the effective settings with where each comes from.
+    Check {
+        /// A zoo.cfg or quoll.toml.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut properties = SystemProperties::from_environment(|name| std::env::var(name).ok());
+    for definition in &cli.define {
+        properties.define(definition);
+    }
+    ExitCode::from(match cli.command.unwrap_or(Command::Server { arguments: Vec::new() }) {
+        Command::Server { arguments } => server(arguments, properties, &cli.log),
+        Command::Config { command: ConfigCommand::Check { file, json } } => check(file, json, properties),
+    })
+}
+
+fn source(mut arguments: Vec<String>) -> Source {
+    match arguments.len() {
+        0 => Source::Embedded,
+        1 => Source::File(PathBuf::from(arguments.remove(0))),
+        _ => Source::Arguments(arguments),
+    }
+}
+
+fn server(arguments: Vec<String>, properties: SystemProperties, log: &LogArgs) -> u8 {
+    if let Err(message) = start_log(log) {
+        eprintln!("{message}");
+        return 2;
+    }
+    let settings = match config::load(&source(arguments), properties, &config::RealWorld) {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!("{error}");
+            eprintln!("Invalid config, exiting abnormally");
+            return error.exit_code();
+        }
+    };
+    match quoll::server::run(&settings) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn check(file: PathBuf, json: bool, properties: SystemProperties) -> u8 {
+    match config::load(&Source::File(file), properties, &config::RealWorld) {
+        Ok(settings) if json => println!("{}", config::report::json(&settings)),
+        Ok(settings) => print!("{}", config::report::text(&settings)),
+        Err(error) => {
+            eprintln!("{error}");
+            return error.exit_code();
+        }
+    }
+    0
+}
+
+fn start_log(log: &LogArgs) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.log_level).map_err(|e| {
+        format!("--log-level {}: {e}; expected error, warn, info, debug or trace", log.log_level)
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    match log.log_format {
+        LogFormat::Human => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

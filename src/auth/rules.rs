@@ -159,6 +159,12 @@ impl Rules {
         }
     }
 
+    /// Must connections authenticate before anything else?
+    #[must_use]
+    pub fn is_enforcing(&self) -> bool {
+        self.settings.enforced_schemes.is_some()
+    }
+
     /// Is there a provider for this scheme?
     #[must_use]
     pub fn provides(&self, scheme: &str) -> bool {

@@ -1,1 +1,5 @@
-//! room
+//! Sockets. What arrives is framed and handed on; what is to be sent leaves in the order it was put down.
+//!
+//! This room decides nothing about the tree: it asks a [`client::Service`], which the server room implements.
+
+pub mod client;

@@ -1,1 +1,14 @@
-//! room
+//! The only room that wires: it owns the threads, the clocks and the locks, performs what the replica decides,
+//! and is imported by nobody.
+
+mod apply;
+pub mod clock;
+pub mod conns;
+pub mod core;
+pub mod counters;
+mod service;
+pub mod shutdown;
+pub mod start;
+mod view;
+
+pub use start::{StartError, run};

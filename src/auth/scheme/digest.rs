@@ -10,33 +10,30 @@ use subtle::ConstantTimeEq as _;
 pub enum Algorithm {
     /// SHA-1, the default.
     Sha1,
+    /// SHA-224.
+    Sha224,
     /// SHA-256.
     Sha256,
     /// SHA-384.
     Sha384,
     /// SHA-512.
     Sha512,
+    /// SHA-512 cut to 224 bits.
+    Sha512To224,
+    /// SHA-512 cut to 256 bits.
+    Sha512To256,
 }
 
 impl Algorithm {
-    /// The algorithm of this name, as the reference's runtime spells it.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name.to_ascii_uppercase().as_str() {
-            "SHA" | "SHA1" | "SHA-1" => Some(Self::Sha1),
-            "SHA256" | "SHA-256" => Some(Self::Sha256),
-            "SHA384" | "SHA-384" => Some(Self::Sha384),
-            "SHA512" | "SHA-512" => Some(Self::Sha512),
-            _ => None,
-        }
-    }
-
     fn hash(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha1 => sha1::Sha1::digest(bytes).to_vec(),
+            Self::Sha224 => sha2::Sha224::digest(bytes).to_vec(),
             Self::Sha256 => sha2::Sha256::digest(bytes).to_vec(),
             Self::Sha384 => sha2::Sha384::digest(bytes).to_vec(),
             Self::Sha512 => sha2::Sha512::digest(bytes).to_vec(),
+            Self::Sha512To224 => sha2::Sha512_224::digest(bytes).to_vec(),
+            Self::Sha512To256 => sha2::Sha512_256::digest(bytes).to_vec(),
         }
     }
 }

@@ -1,0 +1,107 @@
+//! Accepting on the client port. Refused connections are closed at once without a byte.
+//!
+//! Invariant: an error of one accept never ends the listener; when the process is out of descriptors it
+//! waits a little instead of spinning.
+
+use super::conn::Conn;
+use super::service::Service;
+use super::task::Task;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+/// The runtime's listen backlog where none is set, as the reference's runtime has it.
+const DEFAULT_BACKLOG: u32 = 50;
+
+/// How long to wait after an accept failed for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an operator may set about listening.
+#[derive(Debug, Clone)]
+pub struct ListenSettings {
+    /// Where.
+    pub address: SocketAddr,
+    /// Length of the backlog; not positive for the default.
+    pub backlog: i32,
+    /// Send keep-alive probes.
+    pub keep_alive: bool,
+}
+
+/// A bound port.
+#[derive(Debug)]
+pub struct Listener {
+    inner: TcpListener,
+    keep_alive: bool,
+}
+
+impl Listener {
+    /// Binds.
+    pub fn bind(settings: &ListenSettings) -> io::Result<Self> {
+        let socket = if settings.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(settings.address)?;
+        let backlog = u32::try_from(settings.backlog).ok().filter(|b| *b > 0).unwrap_or(DEFAULT_BACKLOG);
+        Ok(Self { inner: socket.listen(backlog)?, keep_alive: settings.keep_alive })
+    }
+
+    /// Where it is bound.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+/// Admits connections to the server.
+pub trait Doorman: Service {
+    /// A slot for a new connection from `remote`, or nothing if a limit is reached.
+    fn admit(&self, remote: SocketAddr) -> Option<Arc<Conn>>;
+}
+
+/// Accepts until `stop` turns true.
+pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.inner.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, remote)) => welcome(stream, remote, listener.keep_alive, &service),
+            Err(e) if is_transient(&e) => {}
+            Err(e) => {
+                tracing::warn!("Cannot accept a connection: {e}; trying again in {ACCEPT_PAUSE:?}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_transient(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, service: &Arc<S>) {
+    let set = stream.set_nodelay(true).and_then(|()| {
+        if keep_alive {
+            rustix::net::sockopt::set_socket_keepalive(&stream, true).map_err(io::Error::from)
+        } else {
+            Ok(())
+        }
+    });
+    if set.is_err() {
+        return;
+    }
+    match service.admit(remote) {
+        Some(conn) => {
+            tokio::spawn(Task::new(Arc::clone(service), conn, stream));
+        }
+        None => {
+            // The reference's stack resets refused connections instead of leaving them half closed.
+            let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a connection's task asks of the server. The server room implements it; scripted ones serve in tests.
+
+use super::conn::Conn;
+use crate::auth::Rules;
+use crate::replica::Origin;
+use crate::state::{Machine, Watches};
+use crate::types::Millis;
+use crate::wire::{Greeting, WriteRequest};
+use std::sync::Arc;
+
+/// Hands writes to the order, one after the other, under one lock.
+pub trait Driver {
+    /// A client's write.
+    fn write(&mut self, conn: &Conn, origin: Origin, request: WriteRequest<'_>);
+    /// A client ends its session.
+    fn close_session(&mut self, conn: &Conn, origin: Origin);
+}
+
+/// The server, as far as a connection's task sees it.
+pub trait Service: Send + Sync + 'static {
+    /// The monotonic clock.
+    fn now(&self) -> Millis;
+
+    /// The longest frame a client may send.
+    fn max_frame(&self) -> usize;
+
+    /// The rules of access.
+    fn rules(&self) -> &Rules;
+
+    /// Answers a greeting, now or later; the connection reads nothing until then.
+    fn greet(&self, conn: &Arc<Conn>, greeting: &Greeting<'_>);
+
+    /// Runs `f` under the shared lock of the state.
+    fn read<R>(&self, f: impl FnOnce(&Machine, &Watches) -> R) -> R;
+
+    /// Runs `f` with the order at hand. The state's lock must not be held.
+    fn drive(&self, conn: &Conn, f: impl FnOnce(&mut dyn Driver));
+
+    /// Is this a four-letter word, and if so, what is the answer? `rest` is what came in the same read.
+    fn four_letter(&self, conn: &Conn, word: [u8; 4], rest: &[u8]) -> Option<Vec<u8>>;
+
+    /// Should connections with work in progress pause reading?
+    fn is_overloaded(&self) -> bool;
+
+    /// Frames and bytes came in.
+    fn received(&self, frames: u64, bytes: u64);
+
+    /// `count` replies went out, the last for `op`, read at `since`.
+    fn replied(&self, op: i32, since: Millis, now: Millis, count: u64, bytes: u64);
+
+    /// The connection is over: forget its watches, its session's place, its slot.
+    fn gone(&self, conn: &Arc<Conn>);
+}

@@ -1,0 +1,162 @@
+//! The one place where committed transactions change the state, and where everybody who waits is told.
+//!
+//! Replies and events are put down while the exclusive lock is held, so a client sees an event before any
+//! data newer than it. Reads that waited behind a write run right after it, at exactly its zxid. Nobody is
+//! woken before the lock is gone.
+
+use super::conns::Lookup;
+use super::core::{Core, Wakers, wake};
+use crate::net::client::{Conn, answer};
+use crate::replica::{Commit, Input};
+use crate::state::{Applied, Caller, Fired, Machine, Watches};
+use crate::types::limits::APPLY_BATCH;
+use crate::types::{Millis, SessionId, Zxid};
+use crate::wire::{Outcome, parse, reply};
+use jute::{OpCode, codes::perms};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Core {
+    /// Applies everything that was committed, unless somebody is at it already; that one then sees it.
+    pub(super) fn apply_ready(&self) {
+        loop {
+            let Some(applying) = self.applying.try_lock() else { return };
+            loop {
+                let batch: Vec<Commit> = {
+                    let mut commits = self.commits.lock();
+                    let n = commits.len().min(APPLY_BATCH);
+                    commits.drain(..n).collect()
+                };
+                if batch.is_empty() {
+                    break;
+                }
+                self.apply_batch(&batch);
+            }
+            drop(applying);
+            if self.commits.lock().is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn apply_batch(&self, batch: &[Commit]) {
+        let mut wakers = Wakers::new();
+        let mut gone = Vec::new();
+        self.conns.with(|conns| {
+            self.shared.write(|machine| {
+                for commit in batch {
+                    self.apply_one(commit, machine, self.shared.watches(), conns, &mut gone, &mut wakers);
+                }
+            });
+        });
+        self.in_flight.fetch_sub(batch.len(), Relaxed);
+        wake(wakers);
+        if let Some(last) = batch.last() {
+            self.applied(last.entry.get().zxid, &gone);
+        }
+    }
+
+    fn applied(&self, zxid: Zxid, gone: &[SessionId]) {
+        self.drive(|step| step.input(Input::Applied(zxid, gone)));
+    }
+
+    fn apply_one(
+        &self,
+        commit: &Commit,
+        machine: &mut Machine,
+        watches: &Watches,
+        conns: &Lookup<'_>,
+        gone: &mut Vec<SessionId>,
+        wakers: &mut Wakers,
+    ) {
+        let mut told = |fired: &Fired<'_>| self.tell(fired, conns, wakers);
+        let applied = match machine.apply(&commit.entry, watches, &mut told) {
+            Ok(applied) => applied,
+            Err(e) => {
+                // It was validated here or came from the log: a server that cannot read it must not go on.
+                tracing::error!("Cannot apply the transaction {}: {e}; stopping", commit.entry.get().zxid);
+                super::shutdown::abort();
+            }
+        };
+        let origin = commit.origin.and_then(|o| Some((o, conns.by_id(o.conn)?)));
+        if let Some((origin, conn)) = origin {
+            match (applied.op, &applied.outcome) {
+                (OpCode::CreateSession, _) => {
+                    let timeout = applied.opened_session.map_or(Millis(0), |(_, timeout)| timeout);
+                    self.attach(conn, applied.session, timeout, wakers);
+                }
+                _ => self.reply(conn, origin.xid, &applied, machine, watches, wakers),
+            }
+        }
+        if let Some(session) = applied.closed_session {
+            gone.push(session);
+            let conn = self.sessions.lock().remove(&session);
+            if let Some(conn) = conn {
+                let own = commit.origin.is_some_and(|o| o.conn == conn.id);
+                wakers.extend(if own { conn.outbox.close_when_flushed() } else { conn.outbox.close_now() });
+            }
+        }
+    }
+
+    /// Puts an event into the outbox of everybody who listens and may know.
+    fn tell(&self, fired: &Fired<'_>, conns: &Lookup<'_>, wakers: &mut Wakers) {
+        let mut frame = Vec::with_capacity(48 + fired.path.len());
+        reply::event(&mut frame, fired.zxid, fired.kind, fired.path);
+        let open = self.rules.permits(fired.acl, perms::READ, &[]);
+        for conn in fired.watchers.iter().filter_map(|w| conns.by_watcher(*w)) {
+            if !open && !self.rules.permits(fired.acl, perms::READ, &conn.ids()) {
+                continue;
+            }
+            wakers.extend(conn.outbox.put(|out| out.extend_from_slice(&frame)).1);
+            conn.stats.sent.fetch_add(1, Relaxed);
+            self.counters.notified(frame.len());
+        }
+    }
+
+    /// Answers the write, then the reads that waited behind it.
+    fn reply(
+        &self,
+        conn: &Arc<Conn>,
+        xid: i32,
+        applied: &Applied<'_>,
+        machine: &Machine,
+        watches: &Watches,
+        wakers: &mut Wakers,
+    ) {
+        let mut lane = conn.lane.lock();
+        let Some(waiting) = lane.complete(xid) else { return };
+        let now = self.clock.mono();
+        let ids = conn.ids();
+        let caller = Caller { session: conn.session(), ids: &ids, watcher: conn.watcher, rules: &self.rules };
+        let zxid = applied.zxid;
+        let (closes, waker) = conn.outbox.put(|out| {
+            let before = out.len();
+            reply::outcome(out, xid, zxid, &applied.outcome);
+            self.count(conn, waiting.op, xid, zxid, waiting.since, now, out.len() - before);
+            while let Some((frame, since)) = lane.next_held() {
+                let Ok(envelope) = parse(&frame) else { continue };
+                let before = out.len();
+                let closes = answer(machine, watches, &caller, &envelope, out);
+                self.count(conn, envelope.op, envelope.xid, zxid, since, now, out.len() - before);
+                if closes {
+                    return true;
+                }
+            }
+            false
+        });
+        wakers.extend(waker);
+        if closes {
+            lane.close();
+            wakers.extend(conn.outbox.close_when_flushed());
+        }
+        if !matches!(applied.outcome, Outcome::Failed(_)) {
+            self.counters.updates.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one line of two statistics")]
+    fn count(&self, conn: &Conn, op: i32, xid: i32, zxid: i64, since: i64, now: Millis, bytes: usize) {
+        conn.stats.replied(op, xid, zxid, since, now.0, 1);
+        self.counters.replied(now.0.saturating_sub(since), 1, bytes as u64);
+    }
+}

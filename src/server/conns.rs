@@ -1,0 +1,161 @@
+//! Every client connection of this process, by number and by address.
+//!
+//! Invariant: a slot is free again only after the watches of its connection were dropped, so a watch can
+//! never fire into a stranger's outbox; and a number is never given twice, so neither can a late reply.
+
+use crate::net::client::Conn;
+use crate::state::watch::WatcherId;
+use crate::types::{ConnId, Millis, Now, SessionId};
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use slab::Slab;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Limits on connections; zero means none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnLimits {
+    /// From one address.
+    pub per_address: usize,
+    /// In all.
+    pub total: usize,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    slots: Slab<Arc<Conn>>,
+    by_address: HashMap<IpAddr, usize>,
+    opened: u64,
+}
+
+/// The connections.
+#[derive(Debug)]
+pub struct Conns {
+    limits: ConnLimits,
+    tables: RwLock<Tables>,
+}
+
+/// Numbers hold the slot in their lower half and how often any slot was given in their upper one.
+fn slot_of(id: ConnId) -> usize {
+    usize::try_from(id.0 & 0xffff_ffff).unwrap_or(usize::MAX)
+}
+
+impl Conns {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: ConnLimits) -> Self {
+        Self { limits, tables: RwLock::default() }
+    }
+
+    /// A slot for a new connection, or why there is none.
+    pub fn admit(&self, remote: SocketAddr, now: Now) -> Result<Arc<Conn>, Full> {
+        let mut tables = self.tables.write();
+        if self.limits.total > 0 && tables.slots.len() >= self.limits.total {
+            return Err(Full::Total(self.limits.total));
+        }
+        let of_address = tables.by_address.get(&remote.ip()).copied().unwrap_or(0);
+        if self.limits.per_address > 0 && of_address >= self.limits.per_address {
+            return Err(Full::Address(self.limits.per_address));
+        }
+        tables.opened += 1;
+        let opened = tables.opened;
+        let entry = tables.slots.vacant_entry();
+        let Ok(slot) = u32::try_from(entry.key()) else { return Err(Full::Total(u32::MAX as usize)) };
+        let id = ConnId(opened << 32 | u64::from(slot));
+        let conn = Arc::new(Conn::new(id, WatcherId(slot), remote, now.wall, now.mono));
+        entry.insert(Arc::clone(&conn));
+        *tables.by_address.entry(remote.ip()).or_insert(0) += 1;
+        Ok(conn)
+    }
+
+    /// The connection is over and its watches are dropped.
+    pub fn remove(&self, conn: &Conn) {
+        let mut tables = self.tables.write();
+        if tables.slots.get(slot_of(conn.id)).is_some_and(|c| c.id == conn.id) {
+            tables.slots.remove(slot_of(conn.id));
+        }
+        if let Some(n) = tables.by_address.get_mut(&conn.remote.ip()) {
+            *n -= 1;
+            if *n == 0 {
+                tables.by_address.remove(&conn.remote.ip());
+            }
+        }
+    }
+
+    /// Runs `f` with look-ups by number, under one lock.
+    pub fn with<R>(&self, f: impl FnOnce(&Lookup<'_>) -> R) -> R {
+        f(&Lookup(&self.tables.read()))
+    }
+
+    /// All of them, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Conn>> {
+        self.tables.read().slots.iter().map(|(_, c)| Arc::clone(c)).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.read().slots.len()
+    }
+
+    /// True with no connection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sessions heard of since the last call.
+    #[must_use]
+    pub fn take_heard(&self) -> Vec<(SessionId, Millis, Millis)> {
+        self.tables.read().slots.iter().filter_map(|(_, c)| c.take_heard()).collect()
+    }
+}
+
+/// Look-ups while the tables are held.
+#[derive(Debug)]
+pub struct Lookup<'a>(&'a Tables);
+
+impl Lookup<'_> {
+    /// By number.
+    #[must_use]
+    pub fn by_id(&self, id: ConnId) -> Option<&Arc<Conn>> {
+        self.0.slots.get(slot_of(id)).filter(|c| c.id == id)
+    }
+
+    /// By the number in the watch tables.
+    #[must_use]
+    pub fn by_watcher(&self, watcher: WatcherId) -> Option<&Arc<Conn>> {
+        self.0.slots.get(watcher.0 as usize)
+    }
+}
+
+/// Why a connection was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// `maxCnxns`.
+    Total(usize),
+    /// `maxClientCnxns`.
+    Address(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_numbers() {
+        let conns = Conns::new(ConnLimits { per_address: 2, total: 0 });
+        let a = "127.0.0.1:1".parse().unwrap();
+        let first = conns.admit(a, Now::default()).unwrap();
+        let second = conns.admit(a, Now::default()).unwrap();
+        assert_eq!(conns.admit(a, Now::default()).unwrap_err(), Full::Address(2));
+        conns.remove(&first);
+        assert_eq!(conns.len(), 1);
+        assert!(conns.with(|l| l.by_id(second.id).is_some()));
+        let third = conns.admit(a, Now::default()).unwrap();
+        assert_eq!(third.watcher, first.watcher, "the slot is used again");
+        assert_ne!(third.id, first.id, "the number is not");
+        assert!(conns.with(|l| l.by_id(first.id).is_none()));
+    }
+}

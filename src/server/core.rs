@@ -1,0 +1,307 @@
+//! One server at work: the brain behind its lock, the state behind its lock, the connections, and the order
+//! in which one may hold them.
+//!
+//! # Locks
+//! Held together only in these orders, each a chain from left to right:
+//! * brain, then state (shared): validation reads the tree.
+//! * brain, then connections: effects that speak to a client.
+//! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
+//! * state (shared), then watches, outbox: a read on its connection's task.
+//!
+//! Nobody waits for the brain, for `applying` or for the connections while holding the state.
+//!
+//! Invariant: effects leave the brain in the order they were decided, because they are performed before its
+//! lock is given back; commits are queued there and applied by whoever finds nobody applying.
+
+use super::clock::Clock;
+use super::conns::{ConnLimits, Conns};
+use super::counters::Counters;
+use crate::auth::Rules;
+use crate::net::client::{Conn, Phase};
+use crate::replica::session::password;
+use crate::replica::{Commit, Effect, Effects, Input, Replica};
+use crate::state::{Machine, Shared, TreeView as _};
+use crate::types::{Entry, Flushed, Millis, Now, SessionId};
+use crate::wire::{Greeting, GreetingReply};
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
+
+/// Where entries go to become durable. Called under the brain's lock, so it must not wait.
+pub trait Log: Send + Sync + 'static {
+    /// Takes the entry; [`Core::flushed`] follows from the log's own thread.
+    fn append(&self, entry: Entry);
+}
+
+/// What the core needs to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct CoreSettings {
+    /// Shortest session timeout.
+    pub min_session_timeout: Millis,
+    /// Longest session timeout.
+    pub max_session_timeout: Millis,
+    /// Longest frame of a client.
+    pub max_frame: usize,
+    /// Requests in flight at which connections with work in progress stop being read.
+    pub outstanding_limit: usize,
+    /// A connection without a session is closed after this.
+    pub sessionless_timeout: Millis,
+    /// Connection limits.
+    pub limits: ConnLimits,
+}
+
+pub(super) struct Brain {
+    pub(super) replica: Replica,
+    effects: Effects,
+}
+
+/// The server.
+pub struct Core {
+    pub(super) clock: Clock,
+    pub(super) settings: CoreSettings,
+    pub(super) rules: Rules,
+    pub(super) shared: Shared,
+    pub(super) conns: Conns,
+    pub(super) sessions: Mutex<HashMap<SessionId, Arc<Conn>>>,
+    pub(super) counters: Counters,
+    pub(super) in_flight: AtomicUsize,
+    pub(super) brain: Mutex<Brain>,
+    pub(super) commits: Mutex<VecDeque<Commit>>,
+    pub(super) applying: Mutex<()>,
+    pub(super) started: Millis,
+    log: Box<dyn Log>,
+}
+
+/// The brain at hand: what a caller of [`Core::drive`] may do.
+pub(super) struct Step<'a> {
+    replica: &'a mut Replica,
+    effects: &'a mut Effects,
+    machine: &'a Machine,
+    now: Now,
+}
+
+impl Step<'_> {
+    pub(super) fn input(&mut self, input: Input<'_>) {
+        self.replica.step(self.now, input, self.machine, self.effects);
+    }
+}
+
+/// Wakers to call once no lock is held.
+pub(super) type Wakers = Vec<Waker>;
+
+pub(super) fn wake(wakers: Wakers) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// What [`Core::new`] is made of.
+pub struct Parts {
+    /// The clocks.
+    pub clock: Clock,
+    /// Settings.
+    pub settings: CoreSettings,
+    /// The rules of access.
+    pub rules: Rules,
+    /// The recovered state.
+    pub shared: Shared,
+    /// The brain over it.
+    pub replica: Replica,
+    /// Figures.
+    pub counters: Counters,
+    /// The log.
+    pub log: Box<dyn Log>,
+}
+
+impl Core {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { clock, settings, rules, shared, replica, counters, log } = parts;
+        let started = clock.mono();
+        Self {
+            conns: Conns::new(settings.limits),
+            sessions: Mutex::default(),
+            counters,
+            in_flight: AtomicUsize::new(0),
+            brain: Mutex::new(Brain { replica, effects: Vec::new() }),
+            commits: Mutex::default(),
+            applying: Mutex::new(()),
+            started,
+            clock,
+            settings,
+            rules,
+            shared,
+            log,
+        }
+    }
+
+    /// Runs `f` with the brain at hand, performs what follows, applies what was committed.
+    pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Step<'_>) -> R) -> R {
+        let now = self.clock.now();
+        let mut wakers = Wakers::new();
+        let (result, committed) = {
+            let mut brain = self.brain.lock();
+            let Brain { replica, effects } = &mut *brain;
+            let result = self.shared.read(|machine| f(&mut Step { replica, effects, machine, now }));
+            (result, self.perform(effects, &mut wakers))
+        };
+        wake(wakers);
+        if committed {
+            self.apply_ready();
+        }
+        result
+    }
+
+    /// Performs effects in their order; true if there is something to apply.
+    fn perform(&self, effects: &mut Effects, wakers: &mut Wakers) -> bool {
+        let mut committed = false;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Append(entry) => {
+                    self.in_flight.fetch_add(1, Relaxed);
+                    self.log.append(entry);
+                }
+                Effect::Commit(commit) => {
+                    self.commits.lock().push_back(commit);
+                    committed = true;
+                }
+                Effect::Resumed { conn, session, timeout } => {
+                    if let Some(conn) = self.conns.with(|l| l.by_id(conn).cloned()) {
+                        self.resumed(&conn, session, timeout, wakers);
+                    }
+                }
+                Effect::Refuse(origin, code) => {
+                    if let Some(conn) = self.conns.with(|l| l.by_id(origin.conn).cloned()) {
+                        let (_, waker) =
+                            conn.outbox.put(|out| crate::wire::reply::bare(out, origin.xid, 0, code));
+                        wakers.extend(waker);
+                    }
+                }
+                Effect::Closing(session, Some(timeout)) => {
+                    self.counters.stale_sessions_expired.fetch_add(1, Relaxed);
+                    tracing::info!("Expiring session {session}, timeout of {}ms exceeded", timeout.0);
+                }
+                Effect::Closing(_, None) => {}
+            }
+        }
+        committed
+    }
+
+    /// The log is durable up to here. Called from its thread.
+    pub fn flushed(&self, proof: Flushed) {
+        self.drive(|step| step.input(Input::Flushed(proof)));
+    }
+
+    /// Answers a greeting: refuses clients from the future, opens or resumes the session.
+    pub(super) fn greet_client(&self, conn: &Arc<Conn>, greeting: &Greeting<'_>) {
+        self.counters.connection_requests.fetch_add(1, Relaxed);
+        let request = &greeting.request;
+        conn.set_read_only_flag(greeting.read_only);
+        let seen = request.last_zxid_seen;
+        let last = self.shared.read(|machine| machine.last_zxid().0);
+        if seen > last {
+            tracing::info!(
+                "Refusing session({}) request for client {} as it has seen zxid 0x{seen:x} our last zxid is \
+                 0x{last:x} client must try another server",
+                SessionId(request.session_id),
+                conn.remote,
+            );
+            wake(conn.outbox.close_now().into_iter().collect());
+            return;
+        }
+        let timeout = Millis(i64::from(request.time_out))
+            .clamp(self.settings.min_session_timeout, self.settings.max_session_timeout);
+        let session = SessionId(request.session_id);
+        if session == SessionId::NONE {
+            let conn = conn.id;
+            self.drive(|step| step.input(Input::OpenSession { conn, timeout }));
+        } else if password::fits(session, request.passwd) {
+            self.counters.connection_revalidates.fetch_add(1, Relaxed);
+            let conn = conn.id;
+            self.drive(|step| step.input(Input::ResumeSession { conn, session, timeout }));
+        } else {
+            tracing::warn!("Incorrect password from {} for session {session}", conn.remote);
+            let mut wakers = Wakers::new();
+            self.over(conn, &mut wakers);
+            wake(wakers);
+        }
+    }
+
+    /// The session a client asked for is over: it is told so, and the connection ends.
+    fn over(&self, conn: &Conn, wakers: &mut Wakers) {
+        conn.enter(Phase::Closing);
+        let reply = GreetingReply::expired(conn.read_only_flag());
+        wakers.extend(conn.outbox.put(|out| reply.write(out)).1);
+        wakers.extend(conn.outbox.close_when_flushed());
+    }
+
+    fn resumed(&self, conn: &Arc<Conn>, session: SessionId, timeout: Option<Millis>, wakers: &mut Wakers) {
+        match timeout {
+            Some(timeout) => self.attach(conn, session, timeout, wakers),
+            None => {
+                tracing::info!("Invalid session {session} for client {}, probably expired", conn.remote);
+                self.over(conn, wakers);
+            }
+        }
+    }
+
+    /// The connection speaks for the session from here on; one that did before is closed.
+    pub(super) fn attach(&self, conn: &Arc<Conn>, session: SessionId, timeout: Millis, wakers: &mut Wakers) {
+        let before = self.sessions.lock().insert(session, Arc::clone(conn));
+        if let Some(before) = before.filter(|b| b.id != conn.id) {
+            wakers.extend(before.outbox.close_now());
+        }
+        let reply = GreetingReply {
+            time_out: i32::try_from(timeout.0).unwrap_or(i32::MAX),
+            session_id: session.0,
+            passwd: password::of(session),
+            read_only: conn.read_only_flag(),
+        };
+        let (_, waker) = conn.outbox.put(|out| reply.write(out));
+        conn.attach(session, timeout);
+        wakers.extend(waker);
+    }
+
+    /// One beat of the expiry clock: who was heard of, and who was not.
+    pub fn tick(&self) {
+        let heard = self.conns.take_heard();
+        self.drive(|step| {
+            step.input(Input::Touch(&heard));
+            step.input(Input::Tick);
+        });
+    }
+
+    /// Tells the order who was heard of, without expiring anybody.
+    pub fn collect_touches(&self) {
+        let heard = self.conns.take_heard();
+        self.drive(|step| step.input(Input::Touch(&heard)));
+    }
+
+    /// A container or TTL node looks ready to go.
+    pub fn reap(&self, path: &str) {
+        self.drive(|step| step.input(Input::Reap(path)));
+    }
+
+    /// Closes connections that never got a session, and those that have been silent beyond their timeout.
+    pub fn sweep(&self) {
+        let now = self.clock.mono();
+        let mut wakers = Wakers::new();
+        for conn in self.conns.all() {
+            let silent = now.0.saturating_sub(conn.last_heard().0);
+            let (limit, sessionless) = match conn.phase() {
+                Phase::Fresh | Phase::Greeting => (self.settings.sessionless_timeout, true),
+                Phase::Open | Phase::Closing => (conn.timeout(), false),
+            };
+            if silent > limit.0.max(1) {
+                if sessionless {
+                    self.counters.sessionless_connections_expired.fetch_add(1, Relaxed);
+                }
+                wakers.extend(conn.outbox.close_now());
+            }
+        }
+        wake(wakers);
+    }
+}

@@ -1,0 +1,98 @@
+//! The server as its connections see it.
+
+use super::core::{Core, Step};
+use crate::auth::Rules;
+use crate::net::client::{Conn, Doorman, Driver, Service};
+use crate::replica::{ClientWrite, Input, Origin};
+use crate::state::{Machine, Watches};
+use crate::types::Millis;
+use crate::wire::{Greeting, WriteRequest};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The brain, for one connection.
+struct Hand<'s, 'b> {
+    step: &'s mut Step<'b>,
+    ids: Arc<[crate::auth::Identity]>,
+}
+
+impl Driver for Hand<'_, '_> {
+    fn write(&mut self, conn: &Conn, origin: Origin, request: WriteRequest<'_>) {
+        let write = ClientWrite { origin, session: conn.session(), ids: &self.ids, request };
+        self.step.input(Input::Write(write));
+    }
+
+    fn close_session(&mut self, conn: &Conn, origin: Origin) {
+        self.step.input(Input::CloseSession { origin, session: conn.session() });
+    }
+}
+
+impl Service for Core {
+    fn now(&self) -> Millis {
+        self.clock.mono()
+    }
+
+    fn max_frame(&self) -> usize {
+        self.settings.max_frame
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn greet(&self, conn: &Arc<Conn>, greeting: &Greeting<'_>) {
+        self.greet_client(conn, greeting);
+    }
+
+    fn read<R>(&self, f: impl FnOnce(&Machine, &Watches) -> R) -> R {
+        self.shared.read(|machine| f(machine, self.shared.watches()))
+    }
+
+    fn drive(&self, conn: &Conn, f: impl FnOnce(&mut dyn Driver)) {
+        let ids = conn.ids();
+        Self::drive(self, |step| f(&mut Hand { step, ids }));
+    }
+
+    fn four_letter(&self, conn: &Conn, word: [u8; 4], rest: &[u8]) -> Option<Vec<u8>> {
+        self.answer_word(conn, word, rest)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.in_flight.load(Relaxed) > self.settings.outstanding_limit
+    }
+
+    fn received(&self, frames: u64, bytes: u64) {
+        self.counters.packets_received.fetch_add(frames, Relaxed);
+        self.counters.bytes_received.fetch_add(bytes, Relaxed);
+    }
+
+    fn replied(&self, _op: i32, since: Millis, now: Millis, count: u64, bytes: u64) {
+        self.counters.replied(now.0.saturating_sub(since.0), count, bytes);
+    }
+
+    fn gone(&self, conn: &Arc<Conn>) {
+        {
+            let mut sessions = self.sessions.lock();
+            if sessions.get(&conn.session()).is_some_and(|c| c.id == conn.id) {
+                sessions.remove(&conn.session());
+            }
+        }
+        // Under the shared lock, so that no apply can be registering for it at the same time.
+        self.shared.read(|_| self.shared.watches().drop_watcher(conn.watcher));
+        self.conns.remove(conn);
+    }
+}
+
+impl Doorman for Core {
+    fn admit(&self, remote: SocketAddr) -> Option<Arc<Conn>> {
+        match self.conns.admit(remote, self.clock.now()) {
+            Ok(conn) => Some(conn),
+            Err(full) => {
+                self.counters.connections_rejected.fetch_add(1, Relaxed);
+                self.refused(remote, full);
+                None
+            }
+        }
+    }
+}

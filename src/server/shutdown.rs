@@ -1,0 +1,24 @@
+//! Ends of the process: the gentle one on a signal, and the abrupt one when going on would lie.
+
+use std::process;
+
+/// Exit code after SIGTERM, as scripts know it from the reference.
+pub const TERMINATED: u8 = 143;
+/// Exit code after SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Stops at once, without any more answers: what was acknowledged is on disk, and nothing else may become so.
+pub fn abort() -> ! {
+    process::abort()
+}
+
+/// Waits for the first signal that asks for an end; returns the exit code that goes with it.
+pub async fn signal() -> std::io::Result<u8> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => TERMINATED,
+        _ = interrupt.recv() => INTERRUPTED,
+    })
+}
