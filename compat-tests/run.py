@@ -105,6 +105,16 @@ def run_all(suites: list[Suite], options: argparse.Namespace) -> int:
 
 def run_one(suite: Suite, target: str, env: dict[str, str], options: argparse.Namespace) -> Report:
     work = Path(tempfile.mkdtemp(prefix=f"compat-{suite.name}-{target}-"))
+    try:
+        return run_in(work, suite, target, env, options)
+    finally:
+        if options.keep:
+            print(f"  kept: {work}", flush=True)
+        else:
+            remove_tree(work)
+
+
+def run_in(work: Path, suite: Suite, target: str, env: dict[str, str], options: argparse.Namespace) -> Report:
     server = None
     try:
         if options.connect:
@@ -123,10 +133,6 @@ def run_one(suite: Suite, target: str, env: dict[str, str], options: argparse.Na
         if server:
             stop_quietly(server)
     show(suite, target, report, server, options.verbose)
-    if options.keep:
-        print(f"  kept: {work}", flush=True)
-    else:
-        remove_tree(work)
     return report
 
 
