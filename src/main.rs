@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use quoll::config::{self, Source, SystemProperties};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -125,7 +126,8 @@ fn start_log(log: &LogArgs) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(&log.log_level).map_err(|e| {
         format!("--log-level {}: {e}; expected error, warn, info, debug or trace", log.log_level)
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stdout().is_terminal());
     match log.log_format {
         LogFormat::Human => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),

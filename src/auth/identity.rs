@@ -35,3 +35,40 @@ impl fmt::Debug for Identity {
         write!(f, "{}:{}", self.scheme, self.user())
     }
 }
+
+/// Sorts a connection's identities the way the reference keeps them: in the bins of its hash set, within a bin
+/// by arrival. The order shows: in whoAmI, and in an access list that `auth` was replaced in.
+pub fn sort_as_reference(ids: &mut [Identity]) {
+    // Its table has 16 bins and doubles when three quarters of them would be exceeded.
+    let mut bins = 16_usize;
+    while ids.len() >= bins / 4 * 3 {
+        bins *= 2;
+    }
+    ids.sort_by_key(|id| {
+        let hash = 37_i32
+            .wrapping_mul(37_i32.wrapping_mul(17).wrapping_add(text_hash(&id.scheme)))
+            .wrapping_add(text_hash(&id.id))
+            .cast_unsigned();
+        (hash ^ (hash >> 16)) as usize & (bins - 1)
+    });
+}
+
+/// The hash of a string in the reference's runtime.
+fn text_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0, |h: i32, unit| h.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_order_of_the_reference() {
+        let bob = Identity::new("digest", "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U=");
+        let mut ids = [Identity::new("ip", "127.0.0.1"), Identity::new("super", ""), bob];
+        sort_as_reference(&mut ids);
+        let schemes: Vec<_> = ids.iter().map(|id| &*id.scheme).collect();
+        assert_eq!(schemes, ["digest", "super", "ip"]);
+        assert_eq!(text_hash("digest"), -1_331_913_276);
+    }
+}

@@ -6,6 +6,7 @@
 use super::lane::Lane;
 use super::outbox::Outbox;
 use crate::auth::Identity;
+use crate::auth::identity::sort_as_reference;
 use crate::state::watch::WatcherId;
 use crate::types::{ConnId, Millis, SessionId};
 use parking_lot::Mutex;
@@ -222,6 +223,7 @@ impl Conn {
         let mut ids = self.ids.lock();
         let mut all = ids.to_vec();
         all.extend(more.into_iter().filter(|id| !ids.contains(id)));
+        sort_as_reference(&mut all);
         *ids = Arc::from(all);
     }
 }
