@@ -7,12 +7,11 @@
 use super::error::{ConfigError, EXIT_UNEXPECTED};
 use super::number::{strict_int, strict_long};
 use super::parse::{self, Entry};
-use nom::branch::alt;
-use nom::bytes::complete::{is_not, tag};
-use nom::character::complete::char as symbol;
-use nom::combinator::{all_consuming, map, opt, rest, verify};
+use nom::bytes::complete::take_while;
+use nom::character::complete::{anychar, char as symbol};
+use nom::combinator::{all_consuming, opt, rest};
 use nom::multi::separated_list1;
-use nom::sequence::{delimited, preceded};
+use nom::sequence::delimited;
 use nom::{IResult, Parser};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -73,7 +72,7 @@ impl HostPort {
     /// Takes a host as written and a port.
     #[must_use]
     pub fn new(host: &str, port: u16) -> Self {
-        Self { host: expanded(host), port }
+        Self { host: named(host), port }
     }
 
     /// Whether the host stands for every address.
@@ -91,6 +90,11 @@ impl std::fmt::Display for HostPort {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// The host as it is kept: an empty one is this machine, as in Java.
+fn named(host: &str) -> String {
+    if host.is_empty() { "localhost".to_owned() } else { expanded(host) }
 }
 
 /// IPv6 literals the way the reference prints them: eight groups, nothing left out.
@@ -145,33 +149,34 @@ impl Member {
     /// Reads the value of a `server.N` line.
     ///
     /// # Errors
-    /// What the reference refuses, in its words.
+    /// What the reference refuses, in its order and in its words.
     pub fn read(id: i64, line: &str, multi_address: bool) -> Result<Self, ConfigError> {
         let form = || {
             ConfigError::new(format!("{line}{FORM}"))
                 .remedy("write host:2888:3888 or host:2888:3888:observer;2181")
         };
-        let Ok((_, raw)) = server_line(line) else {
-            return Err(unclosed(line).unwrap_or_else(form));
-        };
-        let client = match raw.client {
-            None => None,
-            Some(fields) => Some(match fields.as_slice() {
-                [number] => HostPort::new("0.0.0.0", port(number, "0.0.0.0")?),
-                [host, number] => HostPort::new(host, port(number, host)?),
+        let parts = pieces(line, ';');
+        let client = match parts.as_slice() {
+            [_, client] => match fields(client)?.as_slice() {
+                [number] => Some(HostPort::new("0.0.0.0", port(number, "null")?)),
+                [host, number] => Some(HostPort::new(host, port(number, host)?)),
                 _ => return Err(form()),
-            }),
+            },
+            _ => None,
         };
-        if !multi_address && raw.addresses.len() > 1 {
+        let raw_addresses = pieces(parts.first().copied().unwrap_or_default(), '|');
+        if !multi_address && raw_addresses.len() > 1 {
             return Err(ConfigError::new(format!(
                 "Multiple address feature is disabled, but multiple addresses were specified for sid {id}"
             ))
             .remedy("start with -Dzookeeper.multiAddress.enabled=true; the key in the file is not enough"));
         }
         let mut role = None;
-        let mut addresses = Vec::with_capacity(raw.addresses.len());
-        for fields in raw.addresses {
+        let mut addresses = Vec::with_capacity(raw_addresses.len());
+        for raw in raw_addresses {
+            let fields = fields(raw)?;
             let (host, quorum, election, word) = match fields.as_slice() {
+                _ if parts.len() > 2 => return Err(form()),
                 [host, quorum, election] => (host, quorum, election, None),
                 [host, quorum, election, word] => (host, quorum, election, Some(word)),
                 _ => return Err(form()),
@@ -183,7 +188,7 @@ impl Member {
                     "Client and election port must be different! Please update the configuration file on server.{id}"
                 )));
             }
-            addresses.push(MemberAddress { host: expanded(host), quorum_port, election_port });
+            addresses.push(MemberAddress { host: named(host), quorum_port, election_port });
             if let Some(word) = word {
                 let this = Role::read(word)?;
                 let first = *role.get_or_insert(this);
@@ -218,48 +223,30 @@ impl std::fmt::Display for Member {
     }
 }
 
-/// The fields of a line before they mean anything.
-struct RawLine<'a> {
-    addresses: Vec<Vec<&'a str>>,
-    client: Option<Vec<&'a str>>,
+/// `String.split` of Java: empty pieces at the end are dropped, those before are kept.
+fn pieces(text: &str, separator: char) -> Vec<&str> {
+    let piece = take_while(move |c| c != separator);
+    let all: IResult<&str, Vec<&str>> = all_consuming(separated_list1(symbol(separator), piece)).parse(text);
+    let mut all = all.map_or_else(|_| vec![text], |(_, all)| all);
+    while all.len() > 1 && all.last().is_some_and(|last| last.is_empty()) {
+        all.pop();
+    }
+    all
 }
 
-/// `addr[|addr…][;client]`, each of colon separated fields whose first may be in brackets.
-fn server_line(line: &str) -> IResult<&str, RawLine<'_>> {
-    let address = verify(is_not("|;"), |text: &str| !text.is_empty()).and_then(all_consuming(fields));
-    let client =
-        preceded(symbol(';'), opt(verify(is_not(";"), |text: &str| !text.is_empty()).and_then(fields)));
-    let (left, addresses) = separated_list1(symbol('|'), address).parse(line)?;
-    // A separator at the very end counts for nothing, as in the reference.
-    let (left, _) = opt(symbol('|')).parse(left)?;
-    let (left, client) = opt(client).parse(left)?;
-    let (left, _) = all_consuming(opt(symbol(';'))).parse(left)?;
-    Ok((left, RawLine { addresses, client: client.flatten() }))
-}
-
-/// `host:a:b` or `[v6]:a:b`; brackets are taken off.
-fn fields(text: &str) -> IResult<&str, Vec<&str>> {
-    let bracketed = (
-        delimited(symbol('['), is_not("]"), symbol(']')),
-        alt((map(preceded(symbol(':'), rest), Some), map(all_consuming(tag("")), |_| None))),
-    );
-    let bracketed = map(bracketed, |(host, ports): (&str, Option<&str>)| {
-        std::iter::once(host).chain(ports.into_iter().flat_map(split_fields)).collect()
-    });
-    let plain = map(verify(rest, |text: &str| !text.starts_with('[')), |text| split_fields(text).collect());
-    alt((bracketed, plain)).parse(text)
-}
-
-/// `String.split(":")` of Java: empty fields at the end are dropped.
-fn split_fields(text: &str) -> impl Iterator<Item = &str> {
-    text.trim_end_matches(':').split(':')
-}
-
-/// The reference has its own words for a bracket that is never closed.
-fn unclosed(line: &str) -> Option<ConfigError> {
-    line.split([';', '|'])
-        .find(|part| part.starts_with('[') && !part.contains(']'))
-        .map(|part| ConfigError::new(format!("{part} starts with '[' but has no matching ']'")))
+/// `host:a:b` or `[v6]:a:b`; brackets are taken off. The character behind the bracket is never looked at.
+fn fields(text: &str) -> Result<Vec<&str>, ConfigError> {
+    if !text.starts_with('[') {
+        return Ok(pieces(text, ':'));
+    }
+    let host = delimited(symbol('['), take_while(|c| c != ']'), symbol(']'));
+    let read: IResult<&str, (&str, Option<char>, &str)> = (host, opt(anychar), rest).parse(text);
+    match read {
+        Err(_) => Err(ConfigError::new(format!("{text} starts with '[' but has no matching ']:'"))),
+        Ok((_, (host, None, _))) => Ok(vec![host]),
+        Ok((_, (_, Some(_), ""))) => Err(ConfigError::new(format!("{text} doesn't have a port after colon"))),
+        Ok((_, (host, Some(_), ports))) => Ok(std::iter::once(host).chain(pieces(ports, ':')).collect()),
+    }
 }
 
 fn port(text: &str, host: &str) -> Result<u16, ConfigError> {
@@ -336,7 +323,7 @@ impl Membership {
         } else if entry.key.starts_with("group") {
             self.hierarchical = true;
             let group = after_dot(&entry.key)?;
-            for id in split_fields(&entry.value) {
+            for id in pieces(&entry.value, ':') {
                 let id = strict_long(id)
                     .ok_or_else(|| not_a_number(id).expected("server ids joined by colons"))?;
                 if self.groups.values().any(|ids| ids.contains(&id)) {
@@ -349,7 +336,7 @@ impl Membership {
             let id = after_dot(&entry.key)?;
             let weight = strict_long(&entry.value).ok_or_else(|| not_a_number(&entry.value))?;
             self.weights.insert(id, weight);
-        } else if entry.key == "version" && only {
+        } else if entry.key == "version" {
             self.version = i64::from_str_radix(&entry.value, 16)
                 .map_err(|_| not_a_number(&entry.value).expected("a hexadecimal number"))?;
         } else if only {
@@ -363,9 +350,22 @@ impl Membership {
         if !self.hierarchical {
             return Ok(());
         }
-        match self.voters().find(|id| !self.groups.values().any(|ids| ids.contains(id))) {
-            Some(id) => Err(ConfigError::new(format!("Server {id}is not in a group"))
-                .remedy("name every voter in exactly one group line")),
+        if let Some(id) = self.voters().find(|id| !self.groups.values().any(|ids| ids.contains(id))) {
+            return Err(ConfigError::new(format!("Server {id}is not in a group"))
+                .remedy("name every voter in exactly one group line"));
+        }
+        let strangers = |(group, ids): (&i64, &BTreeSet<i64>)| {
+            let stranger =
+                ids.iter().find(|id| !self.members.contains_key(id) && !self.weights.contains_key(id));
+            stranger.map(|id| (*group, *id))
+        };
+        // The reference stumbles over it with an exception of no meaning, and code 1.
+        match self.groups.iter().find_map(strangers) {
+            Some((group, id)) => {
+                Err(ConfigError::new(format!("server {id} of group {group} has no server line"))
+                    .key(format!("group.{group}"))
+                    .code(EXIT_UNEXPECTED))
+            }
             None => Ok(()),
         }
     }
@@ -504,4 +504,120 @@ pub fn own_role(
         )
     });
     Ok((member.role, warning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn member(line: &str) -> String {
+        match Member::read(1, line, true) {
+            Ok(member) => member.to_string(),
+            Err(error) => format!("error: {}", error.message),
+        }
+    }
+
+    #[track_caller]
+    fn reads(line: &str, shown: &str) {
+        assert_eq!(member(line), shown, "{line}");
+    }
+
+    #[test]
+    fn lines_are_printed_as_the_reference_prints_them() {
+        reads("h:1:2", "h:1:2:participant");
+        reads("h:1:2:OBSERVER;2181", "h:1:2:observer;0.0.0.0:2181");
+        reads("h:1:2;k:2181", "h:1:2:participant;k:2181");
+        reads(
+            "[2001:db8::1]:1:2;[::1]:2181",
+            "[2001:db8:0:0:0:0:0:1]:1:2:participant;[0:0:0:0:0:0:0:1]:2181",
+        );
+        reads("[::ffff:1.2.3.4]:1:2", "1.2.3.4:1:2:participant");
+        reads("k:1:2|h:3:4:observer", "h:3:4|k:1:2:observer");
+        reads("[h]:1:2", "h:1:2:participant");
+    }
+
+    #[test]
+    fn odd_lines_mean_what_they_mean_to_java() {
+        reads("h:1:2:", "h:1:2:participant");
+        reads("h:1:2;", "h:1:2:participant");
+        reads("h:1:2;2181;", "h:1:2:participant;0.0.0.0:2181");
+        reads("h:1:2|", "h:1:2:participant");
+        reads(":1:2", "localhost:1:2:participant");
+        reads("[]:1:2", "localhost:1:2:participant");
+        reads("h:1:2;:2181", "h:1:2:participant;localhost:2181");
+        reads("[::1]x:1:2", "error: Address unresolved: ::1:");
+        reads("h:1:2;[::1]", "error: Address unresolved: null:::1");
+        reads(
+            "h:1:2:observer|k:1:2:participant",
+            "error: Multiple addresses should have similar roles: OBSERVER vs PARTICIPANT",
+        );
+        for bad in ["", "h", "h:1", "::1:1:2", "h:1:2;;2181", "|h:1:2", ";2181", "h:1:2;a:b:c", "h:1:2;"] {
+            let shown = member(bad);
+            assert_eq!(shown.starts_with("error: "), bad != "h:1:2;", "{bad}: {shown}");
+        }
+    }
+
+    fn membership(text: &str) -> Result<Membership, ConfigError> {
+        Membership::from_text(text.as_bytes(), false)
+    }
+
+    const TEXT: &str = "server.1=127.0.0.1:2888:3888:participant;0.0.0.0:2181\nserver.2=b:2888:3888:participant\n\
+        server.10=[0:0:0:0:0:0:0:1]:1:2:observer\ngroup.1=1\ngroup.2=2\nweight.1=0\nweight.2=1\nversion=10000001f";
+
+    #[test]
+    fn the_text_reads_back() {
+        let read = membership(TEXT).unwrap();
+        assert_eq!(read.text(), TEXT);
+        assert_eq!((read.version, read.voters().collect::<Vec<_>>()), (0x1_0000_001f, vec![1, 2]));
+        assert_eq!(read.observers().collect::<Vec<_>>(), [10]);
+        assert_eq!(membership("version=0").unwrap(), Membership::default());
+        assert_eq!(Membership::default().text(), "version=0");
+    }
+
+    #[test]
+    fn a_dynamic_file_is_sorted_and_has_no_version() {
+        assert_eq!(
+            membership(TEXT).unwrap().dynamic_file(),
+            "group.1=1\ngroup.2=2\nserver.10=[0:0:0:0:0:0:0:1]:1:2:observer\n\
+             server.1=127.0.0.1:2888:3888:participant;0.0.0.0:2181\nserver.2=b:2888:3888:participant\n\
+             weight.1=0\nweight.2=1"
+        );
+        assert_eq!(version_in_name("/c/zoo.cfg.dynamic.100000000"), 0x1_0000_0000);
+        assert_eq!((version_in_name("zoo"), version_in_name("zoo.cfg.dynamic.next")), (0, 0));
+    }
+
+    #[test]
+    fn only_membership_belongs_into_the_text() {
+        assert_eq!(membership("foo=1").unwrap_err().message, "Unrecognised parameter: foo");
+        let stranger = membership("server.1=h:1:2\ngroup.1=1:9").unwrap_err();
+        assert_eq!(
+            (stranger.message.as_str(), stranger.exit_code()),
+            ("server 9 of group 1 has no server line", 1)
+        );
+        assert!(membership("version=xyz").is_err());
+    }
+
+    #[test]
+    fn my_id_is_bare() {
+        assert_eq!(read_my_id(b"12\n").unwrap(), 12);
+        assert_eq!(read_my_id(b"-1").unwrap(), -1);
+        assert_eq!(read_my_id(b"3\r\nmore").unwrap(), 3);
+        for (bad, shown) in [(&b""[..], "null"), (b"1 ", "1 "), (b" 1", " 1"), (b"\n1", ""), (b"x", "x")] {
+            assert_eq!(read_my_id(bad).unwrap_err().message, format!("serverid {shown} is not a number"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(line in "(\\[|\\]|:|;|\\||[0-9]{1,5}|h|observer| |\\PC){0,14}") {
+            if let Ok(member) = Member::read(7, &line, true) {
+                let again = Member::read(7, &member.to_string(), true);
+                // Hosts with a colon outside brackets, or a bracket inside, cannot be written back.
+                if !line.contains(['[', ']']) {
+                    prop_assert_eq!(again.unwrap(), member);
+                }
+            }
+        }
+    }
 }

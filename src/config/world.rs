@@ -20,7 +20,7 @@ pub trait World {
     /// As the operating system says, or a file above [`MAX_FILE`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The first address of a host name or address literal.
+    /// The first address of a host name or address literal; the empty name is this machine.
     fn resolve(&self, host: &str) -> Option<IpAddr>;
 }
 
@@ -42,6 +42,9 @@ impl World for RealWorld {
     }
 
     fn resolve(&self, host: &str) -> Option<IpAddr> {
+        if host.is_empty() {
+            return Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+        }
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let mut all: Vec<IpAddr> = (bare, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
         // Java prefers IPv4 unless told otherwise.

@@ -6,7 +6,7 @@
 
 use super::reader::{self, Reader, place};
 use crate::config::ensemble::{self, Membership, Mode, Role};
-use crate::config::error::ConfigError;
+use crate::config::error::{ConfigError, EXIT_UNEXPECTED};
 use crate::config::parse::{self, Entry};
 use crate::config::settings::{Listen, Paths, Quorum, Sessions};
 use crate::config::world::World;
@@ -78,8 +78,9 @@ pub(super) fn quorum(
         reader.warn("server.*", note);
     }
     let my_id = my_id(paths, world)?;
-    let mut role = given.peer_type;
+    let mut role = Role::Participant;
     if mode == Mode::Ensemble {
+        role = given.peer_type;
         if let Some(id) = my_id.filter(|id| membership.members.contains_key(id)) {
             let (own, warning) = ensemble::own_role(&membership, id, given.peer_type)?;
             role = own;
@@ -134,7 +135,7 @@ pub(super) fn quorum(
         log_sync_factor,
         force_snapshot_sync: reader.switch("forceSnapshotSync")?,
         read_only_mode: reader.switch("readonlymode.enabled")?,
-        observer_master_port: observer_port(reader)?,
+        observer_master_port: observer_port(reader, mode)?,
         observer_master_buffer: reader.int("observerMaster.sizeLimit")?,
         observer_reconnect_ms: reader.long("observer.reconnectDelayMs")?,
         observer_election_ms: reader.long("observer.election.DelayMs")?,
@@ -157,15 +158,16 @@ fn connect_timeout(reader: &mut Reader, mode: Mode) -> Result<i32, ConfigError> 
             .fault(KEY, format!("For input string: \"{value}\""))
             .value(value)
             .expected("an integer")
-            .code(crate::config::error::EXIT_UNEXPECTED)),
+            .code(EXIT_UNEXPECTED)),
         None => Ok(read),
     }
 }
 
-fn observer_port(reader: &mut Reader) -> Result<Option<u16>, ConfigError> {
+fn observer_port(reader: &mut Reader, mode: Mode) -> Result<Option<u16>, ConfigError> {
     const KEY: &str = "observerMasterPort";
     match reader.maybe_int(KEY)?.filter(|port| *port > 0) {
         None => Ok(None),
+        Some(_) if mode == Mode::Standalone => Ok(None),
         Some(number) => u16::try_from(number).map(Some).map_err(|_| {
             reader.fault(KEY, format!("port out of range:{number}")).expected("an integer from 0 to 65535")
         }),
@@ -196,7 +198,7 @@ fn from_dynamic_file(
     }
     let text = world.read(Path::new(name)).map_err(|error| {
         let message = match error.kind() {
-            std::io::ErrorKind::NotFound => format!("{name} file is missing"),
+            std::io::ErrorKind::NotFound => format!("{name} (No such file or directory)"),
             _ => format!("cannot be read: {error}"),
         };
         reader.fault("dynamicConfigFile", message)
@@ -241,9 +243,10 @@ pub(super) fn client_address(
         return Ok(plain);
     };
     let name = format!("server.{id}");
-    let ip = world
-        .resolve(&line.host)
-        .ok_or_else(|| reader.fault(&name, format!("{}: Name or service not known", line.host)))?;
+    let ip = world.resolve(&line.host).ok_or_else(|| {
+        let fault = reader.fault(&name, format!("{}: Name or service not known", line.host));
+        fault.code(EXIT_UNEXPECTED)
+    })?;
     let found = Listen { host: Some(line.host.clone()), ip, port: line.port };
     if let Some(fixed) = &plain {
         let agrees = fixed.port == found.port && (fixed.is_wildcard() || fixed.ip == found.ip);
@@ -285,8 +288,9 @@ pub(super) fn check_ensemble(reader: &Reader, quorum: &Quorum, mode: Mode) -> Re
     missing("initLimit", quorum.init_limit)?;
     missing("syncLimit", quorum.sync_limit)?;
     let Some(id) = quorum.my_id else {
-        return Err(ConfigError::new("myid file is missing")
-            .remedy("write the number of this server's server.N line into the file myid in dataDir"));
+        let error = ConfigError::new("myid file is missing")
+            .remedy("write the number of this server's server.N line into the file myid in dataDir");
+        return Err(reader.fault_of_file(error, None));
     };
     ensemble::own_role(&quorum.membership, id, quorum.role).map(drop).map_err(|error| {
         let origin =

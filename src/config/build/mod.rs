@@ -161,6 +161,7 @@ fn finish(
     let purge = server::purge(&mut reader)?;
     let paths = server::paths(&mut reader)?;
     let (plain, secure) = server::listeners(&mut reader, world)?;
+    security::check_certificate_scheme(&mut reader, secure.is_some())?;
     let sessions = server::sessions(&mut reader)?;
     let metrics = server::metrics(&mut reader)?;
     let (mut quorum, mode) = members::quorum(&mut reader, &given, &zoo, &paths, &sessions, world)?;

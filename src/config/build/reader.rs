@@ -150,6 +150,19 @@ impl Reader {
         self.read(name, None, number::strict_int, number::decode_int)
     }
 
+    /// An option of the metrics provider, checked only if there is one that reads it; a bad one stops it with
+    /// code 1.
+    pub(super) fn option_int(&mut self, name: &str, read: bool) -> Result<i32, ConfigError> {
+        let unread = self.raw(row(name)).filter(|raw| !read && number::strict_int(&raw.value).is_none());
+        match unread {
+            Some(raw) => {
+                self.note(row(name), name, Some(raw.value), raw.origin);
+                Ok(fallback_int(name))
+            }
+            None => self.int(name).map_err(|error| error.code(crate::config::error::EXIT_UNEXPECTED)),
+        }
+    }
+
     /// A 64-bit number with the default of its row.
     pub(super) fn long(&mut self, name: &str) -> Result<i64, ConfigError> {
         let fallback = match row(name).fallback {
@@ -226,6 +239,7 @@ impl Reader {
         let key = row(name);
         let fallback = match key.fallback {
             Fallback::Text(value) => Some(value.to_owned()),
+            Fallback::Bool(value) => Some(value.to_string()),
             _ => None,
         };
         let (value, origin) = match self.raw(key) {

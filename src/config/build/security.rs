@@ -14,7 +14,6 @@ pub(super) fn auth(reader: &mut Reader, secure_port: bool) -> Result<Auth, Confi
     let digest = reader.switch("DigestAuthenticationProvider.enabled")?;
     let providers = providers(reader);
     let digest_algorithm = digest_algorithm(reader)?;
-    check_certificate_scheme(reader, &providers, secure_port)?;
 
     let mut schemes: BTreeSet<&str> = providers.iter().filter_map(|provider| provider.scheme).collect();
     schemes.insert("ip");
@@ -84,15 +83,13 @@ fn digest_algorithm(reader: &mut Reader) -> Result<DigestAlgorithm, ConfigError>
     })
 }
 
-/// A certificate scheme other than x509 needs a provider under its own name.
-fn check_certificate_scheme(
-    reader: &mut Reader,
-    providers: &[Provider],
-    secure_port: bool,
-) -> Result<(), ConfigError> {
+/// A certificate scheme other than x509 needs a provider under its own name. The reference looks at it while it
+/// still parses, so this comes long before the rest of the group.
+pub(super) fn check_certificate_scheme(reader: &mut Reader, secure_port: bool) -> Result<(), ConfigError> {
     const KEY: &str = "ssl.authProvider";
     let scheme = reader.text(KEY).unwrap_or_default();
-    let known = scheme == "x509" || providers.iter().any(|provider| provider.suffix == scheme);
+    let known =
+        scheme == "x509" || reader.properties.get(&format!("zookeeper.authProvider.{scheme}")).is_some();
     if secure_port && !known {
         return Err(reader
             .fault(KEY, format!("No auth provider configured for the SSL authentication scheme '{scheme}'."))
@@ -123,13 +120,13 @@ fn enforced(
     }
     if schemes.is_empty() {
         return Err(reader
-            .fault(ENABLED, format!("{SCHEMES} is not set"))
+            .fault(ENABLED, format!("zookeeper.{ENABLED} is true but zookeeper.{SCHEMES} is not set"))
             .remedy(format!("add for example {SCHEMES}=digest")));
     }
     let key = if sasl { SASL } else { SCHEMES };
     if let Some(scheme) = schemes.iter().find(|scheme| !available.contains(scheme.as_str())) {
         return Err(reader
-            .fault(key, format!("authentication scheme {scheme} has no provider"))
+            .fault(key, format!("Authentication scheme {scheme} is not available."))
             .expected(available.iter().copied().collect::<Vec<_>>().join(", "))
             .remedy("register further providers with authProvider.N"));
     }

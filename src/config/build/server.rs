@@ -47,9 +47,9 @@ pub(super) fn paths(reader: &mut Reader) -> Result<Paths, ConfigError> {
     let data_dir = directory(reader, "dataDir")?;
     let data_log_dir = directory(reader, "dataLogDir")?;
     let Some(data_dir) = data_dir else {
-        return Err(
-            ConfigError::new("dataDir is not set").remedy("add a line such as dataDir=/var/lib/zookeeper")
-        );
+        let error =
+            ConfigError::new("dataDir is not set").remedy("add a line such as dataDir=/var/lib/zookeeper");
+        return Err(reader.fault_of_file(error, None));
     };
     if data_log_dir.is_none() {
         reader.reset("dataLogDir", data_dir.display());
@@ -98,6 +98,7 @@ fn listener(
                 .expected("a host name or address of this machine")
         })?,
     };
+    let host = host.map(|host| if host.is_empty() { "localhost".to_owned() } else { host });
     Ok(Some(Listen { host, ip, port }))
 }
 
@@ -383,11 +384,18 @@ pub(super) fn metrics(reader: &mut Reader) -> Result<Metrics, ConfigError> {
                 .expected("the default, the null or the Prometheus provider of the reference"));
         }
     };
+    let read = provider == MetricsProvider::Prometheus;
+    let http_port = reader.option_int("metricsProvider.httpPort", read)?;
+    for name in ["numWorkerThreads", "maxQueueSize", "workerShutdownTimeoutMs"] {
+        reader.option_int(&format!("metricsProvider.{name}"), read)?;
+    }
     Ok(Metrics {
         provider,
         http_address: reader.text("metricsProvider.httpHost").unwrap_or_default(),
-        http_port: reader.int("metricsProvider.httpPort")?,
-        export_process: reader.switch("metricsProvider.exportJvmInfo")?,
+        http_port,
+        export_process: reader
+            .text("metricsProvider.exportJvmInfo")
+            .is_none_or(|value| value.eq_ignore_ascii_case("true")),
     })
 }
 
@@ -400,7 +408,7 @@ pub(super) fn tuning(reader: &mut Reader) -> Result<(), ConfigError> {
     const BATCH: &str = "commitProcessor.maxCommitBatchSize";
     const WATCHES: &str = "watchManagerName";
     if reader.int(BATCH)? <= 0 {
-        return Err(reader.fault(BATCH, "must be positive").code(EXIT_UNEXPECTED));
+        return Err(reader.fault(BATCH, "must be positive").expected("at least 1").code(EXIT_UNEXPECTED));
     }
     let manager = reader.text(WATCHES).unwrap_or_default();
     let known = [

@@ -55,7 +55,7 @@ pub(super) const METRICS: &[Key] = rows! { Metrics:
         NoEffect("metrics are updated in place"), "", "Threads that update summaries";
     File "metricsProvider.maxQueueSize", "metrics.max_queue", Int, Int(1_000_000),
         NoEffect("metrics are updated in place"), "", "Updates of summaries that may wait";
-    File "metricsProvider.workerShutdownTimeoutMs", "metrics.worker_shutdown_ms", Long, Int(1_000),
+    File "metricsProvider.workerShutdownTimeoutMs", "metrics.worker_shutdown_ms", Int, Int(1_000),
         NoEffect("metrics are updated in place"), "", "Time those threads have to stop";
     File "metricsProvider.*", "metrics.options", Family, Unset, PROMETHEUS, "",
         "Any other option of the metrics provider";
