@@ -310,6 +310,7 @@ fn switches_follow_their_own_rules() {
         read("forceSync=NO\nskipACL=true\nadmin.enableServer=FALSE\nextendedTypesEnabled=yes\n"),
         (true, false, true, false)
     );
+    assert_eq!(warnings(&ok("forceSync=NO\n")), ["forceSync=NO is not yes or no; taken as true"]);
     assert!(!ok("digest.enabled=maybe\n").storage.digest);
     assert!(ok("localSessionsEnabled=True\n").sessions.local);
 }

@@ -11,9 +11,13 @@ pub const EXIT_UNEXPECTED: u8 = 1;
 /// Exit code of the reference for bad arguments or a bad configuration.
 pub const EXIT_INVALID: u8 = 2;
 
-/// A fault in a configuration: where it is, what it is, what was expected, what to do.
+/// A fault in a configuration. The details are behind a pointer, so that results stay small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct ConfigError(Box<Fault>);
+
+/// Where a fault is, what it is, what was expected, what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
     /// The file as the user named it.
     pub file: Option<String>,
     /// The line on which the entry starts.
@@ -35,7 +39,7 @@ impl ConfigError {
     /// A fault without a place yet.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Fault {
             file: None,
             line: None,
             key: None,
@@ -44,7 +48,7 @@ impl ConfigError {
             expected: None,
             remedy: None,
             code: EXIT_INVALID,
-        }
+        }))
     }
 
     /// Names the file, and the line if there is one.
@@ -94,6 +98,20 @@ impl ConfigError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.code
+    }
+}
+
+impl std::ops::Deref for ConfigError {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for ConfigError {
+    fn deref_mut(&mut self) -> &mut Fault {
+        &mut self.0
     }
 }
 

@@ -273,6 +273,8 @@ pub struct Sessions {
 /// Limits on connections and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// `maxClientCnxns` as it was set, for display.
+    pub max_client_cnxns: i32,
     /// Connections of one address; `None` is unlimited.
     pub connections_per_address: Option<u32>,
     /// Connections of one listener; `None` is unlimited.

@@ -23,7 +23,7 @@ pub(super) struct Given {
 pub(super) fn check_given(reader: &mut Reader) -> Result<Given, ConfigError> {
     let word = reader.text("peerType").unwrap_or_default();
     let peer_type = Role::read(&word).map_err(|error| {
-        let fault = reader.fault("peerType", error.message);
+        let fault = reader.fault("peerType", error.message.as_str());
         fault.expected("participant or observer")
     })?;
     if reader.int("electionAlg")? != 3 {

@@ -52,7 +52,7 @@ pub fn load(
         Source::Text(name, text) => from_text(name, Path::new(name), text.clone(), properties, world),
         Source::Arguments(arguments) => {
             let entries = positional(arguments)?;
-            let mut reader = collect(entries, properties, |line| Origin::Argument(line));
+            let mut reader = collect(entries, properties, Origin::Argument);
             // What the file parser would derive from entries is the same; only one default differs.
             if arguments.len() < 4 {
                 let unlimited = Sourced { value: "0".to_owned(), origin: Origin::Default };

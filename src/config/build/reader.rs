@@ -177,6 +177,28 @@ impl Reader {
         Ok(self.read(name, Some(fallback), number::strict_long, number::decode_long)?.unwrap_or(fallback))
     }
 
+    /// A property that must be plain decimal; else its default holds and the given sentence is logged.
+    pub(super) fn warned_long(&mut self, name: &str, sentence: impl Fn(&str) -> String) -> i64 {
+        let key = row(name);
+        let fallback = match key.fallback {
+            Fallback::Int(value) => value,
+            _ => 0,
+        };
+        let raw = self.raw(key);
+        let value = raw.as_ref().and_then(|raw| number::strict_long(&raw.value));
+        let origin = match raw {
+            Some(raw) if value.is_none() => {
+                self.warnings.push(Warning { text: sentence(&raw.value), origin: raw.origin });
+                Origin::Default
+            }
+            Some(raw) => raw.origin,
+            None => Origin::Default,
+        };
+        let value = value.unwrap_or(fallback);
+        self.note(key, name, Some(value.to_string()), origin);
+        value
+    }
+
     /// A fraction with the default of its row.
     pub(super) fn real(&mut self, name: &str) -> Result<f64, ConfigError> {
         let fallback = fallback_real(name);
@@ -220,11 +242,13 @@ impl Reader {
             }
             _ => false,
         };
-        let usual = match key.kind {
-            Kind::OnUnlessNo | Kind::OffUnlessYes => ["yes", "no"],
-            _ => ["true", "false"],
+        // Where the reference compares exactly, a word in capitals does not mean what it says.
+        let clear = match key.kind {
+            Kind::OnUnlessNo | Kind::OffUnlessYes => matches!(text, "yes" | "no"),
+            Kind::OnUnlessFalse | Kind::OnlyTrue => matches!(text, "true" | "false"),
+            _ => ["true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word)),
         };
-        if !usual.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        if !clear {
             self.warnings.push(Warning {
                 text: format!("{name}={text} is not {}; taken as {value}", key.kind.expected()),
                 origin: raw.origin.clone(),

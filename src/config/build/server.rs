@@ -182,7 +182,7 @@ pub(super) fn limits(reader: &mut Reader) -> Result<Limits, ConfigError> {
     const THRESHOLD: &str = "largeRequestThreshold";
     const TOTAL: &str = "largeRequestMaxBytes";
     const EXTRA: &str = "jute.maxbuffer.extrasize";
-    let connections_per_address = positive(reader.int("maxClientCnxns")?);
+    let max_client_cnxns = reader.int("maxClientCnxns")?;
     let mut connections = reader.int("maxCnxns")?;
     if connections < 0 {
         reader.warn("maxCnxns", "maxCnxns should be greater than or equal to 0, using default value 0.");
@@ -216,7 +216,8 @@ pub(super) fn limits(reader: &mut Reader) -> Result<Limits, ConfigError> {
             .code(EXIT_UNEXPECTED));
     }
     Ok(Limits {
-        connections_per_address,
+        max_client_cnxns,
+        connections_per_address: positive(max_client_cnxns),
         connections: positive(connections),
         max_buffer,
         max_buffer_extra,
@@ -267,14 +268,8 @@ pub(super) fn throttle(reader: &mut Reader) -> Result<Throttle, ConfigError> {
 pub(super) fn storage(reader: &mut Reader) -> Result<Storage, ConfigError> {
     const PREALLOC: &str = "preAllocSize";
     const COMMITTED: &str = "commitLogCount";
-    // Long.parseLong and a warning of its own, unlike other properties.
-    let before = reader.warnings.len();
-    let prealloc_kib = reader.long(PREALLOC)?;
-    if let Some(warning) = reader.warnings.get_mut(before) {
-        let value =
-            warning.text.split_once('=').and_then(|(_, rest)| rest.split_once(" is not ")).map(|(v, _)| v);
-        warning.text = format!("{} is not a valid value for {PREALLOC}", value.unwrap_or_default());
-    }
+    let prealloc_kib =
+        reader.warned_long(PREALLOC, |value| format!("{value} is not a valid value for {PREALLOC}"));
     let flush_delay_ms = reader.long("flushDelay")?;
     let mut committed_log_count = reader.int(COMMITTED)?;
     let least = reader::fallback_int(COMMITTED);
