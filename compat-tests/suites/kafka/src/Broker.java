@@ -70,8 +70,7 @@ final class Broker {
         Report.await(seconds, "broker " + id + " says that it has started", () -> {
             Report.isTrue(process.isAlive(), "broker " + id + " ended while it started: " + lastError());
             try (Stream<String> lines = Files.lines(log)) {
-                return lines.filter(line -> line.contains("] started (kafka.server.KafkaServer)")
-                    || line.endsWith("[KafkaServer id=" + id + "] started")).count() >= startsSoFar;
+                return lines.filter(line -> line.endsWith("[KafkaServer id=" + id + "] started")).count() >= startsSoFar;
             }
         });
     }
@@ -122,10 +121,10 @@ final class Broker {
         return last;
     }
 
-    /** A port below the range that the kernel hands out, so that it stays free while the broker is down. */
+    /** A port below the ranges of the kernel and of the harness, so that it stays free while the broker is down. */
     private static int freePort() throws IOException {
         for (int attempt = 0; attempt < 100; attempt++) {
-            int port = ThreadLocalRandom.current().nextInt(12_000, 32_000);
+            int port = ThreadLocalRandom.current().nextInt(12_000, 20_000);
             try (ServerSocket probe = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
                 return probe.getLocalPort();
             } catch (IOException taken) {

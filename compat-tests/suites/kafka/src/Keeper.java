@@ -68,7 +68,7 @@ final class Keeper {
             .redirectInput(new File("/dev/null"))
             .redirectOutput(ProcessBuilder.Redirect.appendTo(log))
             .start();
-        boolean ended = process.waitFor(20, TimeUnit.SECONDS);
+        boolean ended = process.waitFor(30, TimeUnit.SECONDS);
         if (!ended) {
             process.destroyForcibly();
         }
