@@ -98,10 +98,6 @@ final class Broker {
         signal("-CONT");
     }
 
-    boolean isAlive() {
-        return process != null && process.isAlive();
-    }
-
     private void signal(String name) throws IOException, InterruptedException {
         Process sent = new ProcessBuilder("kill", name, Long.toString(process.pid())).inheritIO().start();
         Report.same(0, sent.waitFor(), "exit code of kill " + name);
