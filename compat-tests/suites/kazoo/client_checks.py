@@ -330,10 +330,8 @@ def masked_acl(client, root):
 
 @check("auth: unknown scheme")
 def unknown_scheme(_, root):
-    client = Client()
-    client.start()
-    fails(exceptions.AuthFailedError, client.add_auth, "nonesuch", "x")
-    eventually("loss of the client", lambda: client.client_state == "AUTH_FAILED")
+    with Client() as client:
+        fails(exceptions.AuthFailedError, client.add_auth, "nonesuch", "x")
 
 
 @check("auth: super user")
@@ -451,8 +449,9 @@ def children_watch_recipe(client, root):
     same("two", values.next(), ["a", "b"])
     client.delete(root + "/n/b")
     same("back to one", values.next(), ["a"])
-    client.delete(root + "/n", recursive=True)
+    client.delete(root + "/n/a")
     same("none", values.next(), [])
+    client.delete(root + "/n")
     client.create(root + "/n/c", makepath=True)
     time.sleep(0.1)
     values.quiet("a watch whose node is gone")
