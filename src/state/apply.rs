@@ -55,9 +55,12 @@ pub struct Fired<'a> {
     pub watchers: &'a [WatcherId],
 }
 
+/// What is to be done with each event.
+type Tell<'w> = &'w mut dyn FnMut(&Fired<'_>);
+
 /// Who hears of changes: the watches, or in recovery nobody.
 pub(super) struct Audience<'w> {
-    to: Option<(&'w Watches, &'w mut dyn FnMut(&Fired<'_>))>,
+    to: Option<(&'w Watches, Tell<'w>)>,
     zxid: i64,
     /// Watchers of the last data look-up, and of the last child look-up.
     data: Vec<WatcherId>,
@@ -69,7 +72,7 @@ impl<'w> Audience<'w> {
         Self { to: None, zxid, data: Vec::new(), child: Vec::new() }
     }
 
-    fn watching(zxid: i64, watches: &'w Watches, told: &'w mut dyn FnMut(&Fired<'_>)) -> Self {
+    fn watching(zxid: i64, watches: &'w Watches, told: Tell<'w>) -> Self {
         Self { to: Some((watches, told)), zxid, data: Vec::new(), child: Vec::new() }
     }
 
@@ -316,8 +319,8 @@ impl Machine {
             // A path that is gone already is nothing to report.
             _ = self.delete(zxid, path, audience);
         }
-        for id in self.owners.of(session) {
-            let path = self.tree.path(id);
+        // By path: in recovery one of them may be below another and go with it.
+        for path in self.paths_of(self.owners.of(session).into_iter()) {
             _ = self.delete(zxid, &path, audience);
         }
         self.sessions.remove(&session);

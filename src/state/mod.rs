@@ -36,3 +36,6 @@ type Set<T> = hashbrown::HashSet<T, FixedState>;
 fn hash_of(value: impl Hash) -> u64 {
     FixedState::default().hash_one(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,9 @@ use super::tree::{NodeId, ROOT};
 use jute::records::data::StatPersisted;
 use std::sync::Arc;
 
+/// What is to be done with each node: path (the root's is empty), data, number of the access list, stat.
+pub type Visit<'v> = dyn FnMut(&str, Option<&[u8]>, i64, &StatPersisted) + 'v;
+
 /// Where a walk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -50,14 +53,8 @@ impl SnapshotWalk {
         std::mem::replace(bits, *bits | bit) & bit != 0
     }
 
-    /// Shows the nodes of the next `slots` slots, and ancestors of theirs that did not come yet: path (the
-    /// root's is empty), data, number of the access list, stat.
-    pub fn next_slice(
-        &mut self,
-        machine: &Machine,
-        slots: u32,
-        visit: &mut dyn FnMut(&str, Option<&[u8]>, i64, &StatPersisted),
-    ) -> Progress {
+    /// Shows the nodes of the next `slots` slots, and ancestors of theirs that did not come yet.
+    pub fn next_slice(&mut self, machine: &Machine, slots: u32, visit: &mut Visit<'_>) -> Progress {
         let tree = &machine.tree;
         if !tree.holds(&self.hold) {
             return Progress::Lost;

@@ -319,10 +319,10 @@ impl Tree {
         (m.version, m.cversion, m.aversion) = (s.version, s.cversion, s.aversion);
     }
 
-    /// zxid of the creation.
-    #[must_use]
-    pub fn czxid(&self, id: NodeId) -> i64 {
-        self.slab.node(id.0).czxid
+    /// Does the node need more than its cache line?
+    #[cfg(test)]
+    pub(super) fn has_extras(&self, id: NodeId) -> bool {
+        self.slab.node(id.0).more().is_some()
     }
 
     /// Replaces `text` by the node's path; the root's is empty.

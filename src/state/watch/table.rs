@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, Hasher};
 
 /// Watchers of a path in one table, with the bits of their modes. Most paths have one or none.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "two words for each table of a path, for most have one watcher")]
 enum Watchers {
     #[default]
     None,
