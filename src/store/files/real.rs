@@ -1,0 +1,202 @@
+//! Files of the operating system. Thin: every method is one or two system calls.
+
+use super::{File, Files, Kind, Listed, Lock, Mode};
+use rustix::fs::{Access, FallocateFlags, FlockOperation};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The real file system. Files are made 0600 and directories 0700: the data holds everybody's secrets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealFiles;
+
+struct RealFile(fs::File);
+
+struct RealLock(
+    #[expect(dead_code, reason = "held, never read: the lock goes with the descriptor")] fs::File,
+);
+
+impl Lock for RealLock {}
+
+impl File for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = buf.len();
+        while !buf.is_empty() {
+            match self.0.read_at(buf, offset) {
+                Ok(0) => break,
+                Ok(n) => {
+                    offset += n as u64;
+                    buf = buf.get_mut(n..).unwrap_or_default();
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(wanted - buf.len())
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn reserve(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, offset, len) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&mut self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+impl Files for RealFiles {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).mode(0o600);
+        match mode {
+            Mode::Read => {}
+            Mode::Write => {
+                options.write(true);
+            }
+            Mode::CreateNew => {
+                options.write(true).create_new(true);
+            }
+            Mode::Replace => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        Ok(Box::new(RealFile(options.open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // A file that vanishes between the two calls (a purge) is not an error.
+            let Ok(meta) = fs::metadata(entry.path()) else { continue };
+            if meta.is_dir() {
+                continue;
+            }
+            if let Ok(name) = entry.file_name().into_string() {
+                found.push(Listed { name, len: meta.len() });
+            }
+        }
+        Ok(found)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => Ok(Some(Kind::Dir)),
+            Ok(_) => Ok(Some(Kind::File)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn writable(&self, dir: &Path) -> bool {
+        rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        if self.kind(dir)?.is_some() {
+            return if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+        }
+        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.create_dirs(parent)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        self.sync_dir(parent.unwrap_or(Path::new(".")))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, dir: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        let handle = fs::File::open(dir)?;
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(RealLock(handle)))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "this is the edge: file operations are timed here")]
+        fn now() -> Instant {
+            Instant::now()
+        }
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        now().saturating_duration_since(*START.get_or_init(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_until_the_first_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RealFiles.lock(dir.path()).unwrap();
+        assert!(first.is_some());
+        assert!(RealFiles.lock(dir.path()).unwrap().is_none());
+        drop(first);
+        assert!(RealFiles.lock(dir.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn reserved_space_reads_as_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.1");
+        let mut file = RealFiles.open(&path, Mode::CreateNew).unwrap();
+        file.set_len(10_000).unwrap();
+        file.reserve(0, 10_000).unwrap();
+        file.write_at(3, b"abc").unwrap();
+        file.sync_data().unwrap();
+        let mut all = vec![1; 20_000];
+        assert_eq!(file.read_at(0, &mut all).unwrap(), 10_000);
+        assert_eq!(&all[..8], b"\0\0\0abc\0\0");
+        assert!(all[6..10_000].iter().all(|b| *b == 0));
+        assert_eq!(RealFiles.list(dir.path()).unwrap(), [Listed { name: "log.1".into(), len: 10_000 }]);
+        assert!(RealFiles.open(&path, Mode::CreateNew).is_err());
+    }
+
+    #[test]
+    fn directories_are_made_all_the_way_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/version-2");
+        RealFiles.create_dirs(&deep).unwrap();
+        RealFiles.create_dirs(&deep).unwrap();
+        assert_eq!(RealFiles.kind(&deep).unwrap(), Some(Kind::Dir));
+        assert!(RealFiles.writable(&deep));
+    }
+}

@@ -1,0 +1,149 @@
+//! Forgetting the end of the history: a leader says that nothing behind a zxid was ever committed.
+//!
+//! The order of the steps keeps every state on the way a sound, if longer, history: newest first, and the file
+//! that holds the cut last. Snapshots that may hold what is forgotten go too, or a restart would bring it back.
+
+use super::datadir::{DataDir, LogFile};
+use super::error::StoreError;
+use super::files::Mode;
+use super::format::names;
+use super::log_reader::{LogCursor, Next, files_behind, follows};
+use super::options::StoreOptions;
+use super::snapshots;
+use crate::types::Zxid;
+
+/// What is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncated {
+    /// The end of the history.
+    pub last: Zxid,
+    /// A snapshot and the logs behind it still lead to `last`: recover from them. When not, everything was
+    /// discarded and `last` is zero: ask for a full snapshot.
+    pub recoverable: bool,
+}
+
+/// Cuts the history behind `to`.
+pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<Truncated, StoreError> {
+    let refuse = |why: &str| StoreError::Truncate { to, why: why.to_owned() };
+    let cannot = |e: StoreError| match e {
+        StoreError::Truncate { .. } => e,
+        other => StoreError::Truncate { to, why: other.to_string() },
+    };
+    let logs = dir.log_files().map_err(cannot)?;
+    let snapshots = dir.snapshot_files().map_err(cannot)?;
+    if logs.is_empty() && snapshots.iter().all(|s| s.zxid != to) {
+        return Err(refuse("no log files found to truncate"));
+    }
+    // Which snapshots know nothing of what is to be forgotten, and is there a way from one of them to the cut?
+    let mut dirty = Vec::new();
+    let mut recoverable = false;
+    for snapshot in &snapshots {
+        if snapshot.zxid > to {
+            dirty.push(snapshot);
+            continue;
+        }
+        match snapshots::verify(dir, snapshot, options.limit) {
+            Ok(trailer) if trailer.reach().is_some_and(|reach| reach > to) => dirty.push(snapshot),
+            Ok(_) => {
+                recoverable =
+                    recoverable || reaches(dir, options, &logs, snapshot.zxid, to).map_err(cannot)?
+            }
+            // A damaged one proves nothing either way; recovery passes over it.
+            Err(_) => {}
+        }
+    }
+    let cut = if recoverable { to } else { Zxid(-1) };
+    if !recoverable {
+        if highest(dir, options, &logs).map_err(cannot)?.max(snapshots.first().map(|s| s.zxid)) < Some(to) {
+            return Err(refuse("the history here ends before it"));
+        }
+        dirty = snapshots.iter().collect();
+    }
+    forget_mark(dir).map_err(cannot)?;
+    for snapshot in &dirty {
+        dir.files.remove(&snapshot.path).map_err(|e| cannot(StoreError::io("remove", &snapshot.path, e)))?;
+    }
+    if !dirty.is_empty() {
+        dir.files.sync_dir(&dir.snaps).map_err(|e| cannot(StoreError::io("sync", &dir.snaps, e)))?;
+    }
+    for file in logs.iter().rev() {
+        cut_file(dir, options, file, cut).map_err(cannot)?;
+    }
+    Ok(Truncated { last: if recoverable { to } else { Zxid::ZERO }, recoverable })
+}
+
+/// The note of what is durable must not outlive what is cut on purpose.
+pub(crate) fn forget_mark(dir: &DataDir) -> Result<(), StoreError> {
+    let path = dir.logs.join(names::MARK);
+    match dir.files.remove(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(StoreError::io("remove", &path, e)),
+        Ok(()) => dir.files.sync_dir(&dir.logs).map_err(|e| StoreError::io("sync", &dir.logs, e)),
+    }
+}
+
+/// Removes everything behind `to` from one file; a file that keeps nothing goes. One sync per step, so that no
+/// later step can be on disk before an earlier one.
+fn cut_file(dir: &DataDir, options: &StoreOptions, file: &LogFile, to: Zxid) -> Result<(), StoreError> {
+    let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
+    let mut keep = None;
+    while let Next::Record(record) = cursor.next()? {
+        if record.zxid > to {
+            break;
+        }
+        keep = Some(cursor.offset());
+    }
+    let Some(end) = keep else {
+        dir.files.remove(&file.path).map_err(|e| StoreError::io("remove", &file.path, e))?;
+        return dir.files.sync_dir(&dir.logs).map_err(|e| StoreError::io("sync", &dir.logs, e));
+    };
+    if end == cursor.file_len() {
+        return Ok(());
+    }
+    cut_at(dir, &file.path, end)
+}
+
+/// Gives a file another end, durably.
+pub(crate) fn cut_at(dir: &DataDir, path: &std::path::Path, end: u64) -> Result<(), StoreError> {
+    let mut file = dir.files.open(path, Mode::Write).map_err(|e| StoreError::io("open", path, e))?;
+    file.set_len(end).map_err(|e| StoreError::io("cut", path, e))?;
+    file.sync_all().map_err(|e| StoreError::io("sync", path, e))
+}
+
+/// Do the logs lead from a snapshot to the cut without a gap?
+fn reaches(
+    dir: &DataDir,
+    options: &StoreOptions,
+    logs: &[LogFile],
+    from: Zxid,
+    to: Zxid,
+) -> Result<bool, StoreError> {
+    let mut last = from;
+    for file in files_behind(logs.to_vec(), from) {
+        let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
+        while last != to {
+            match cursor.next()? {
+                Next::Record(r) if r.zxid <= last => {}
+                Next::Record(r) if r.zxid <= to && follows(last, r.zxid) => last = r.zxid,
+                Next::Record(_) => return Ok(false),
+                Next::End => break,
+            }
+        }
+    }
+    Ok(last == to)
+}
+
+/// The last transaction of the newest log that has one.
+fn highest(dir: &DataDir, options: &StoreOptions, logs: &[LogFile]) -> Result<Option<Zxid>, StoreError> {
+    for file in logs.iter().rev() {
+        let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
+        let mut last = None;
+        while let Next::Record(record) = cursor.next()? {
+            last = last.max(Some(record.zxid));
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
+}
