@@ -1,0 +1,549 @@
+//! Random sequences. The generator keeps a rough idea of the tree, so that many requests succeed; being wrong
+//! about it costs nothing.
+//!
+//! Invariant: a seed and a length make one sequence, on every machine.
+
+use std::collections::BTreeMap;
+
+use jute::OpCode;
+
+use crate::garbage::{self, NO_OPERATIONS};
+use crate::request::{self as r, Acls, NULL, Paths, Req, Str, open};
+use crate::rng::Rng;
+use crate::step::{Greeting, Passwd, SLOTS, Seen, Step, Wanted};
+
+/// Milliseconds nobody will see pass.
+const LONG_TTL: i64 = 86_400_000;
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    version: i32,
+    aversion: i32,
+    creations: i32,
+    owner: Option<usize>,
+}
+
+type Tree = BTreeMap<String, Node>;
+
+struct Generator {
+    rng: Rng,
+    root: String,
+    tree: Tree,
+    /// Whether each slot is believed to have a connection.
+    up: [bool; SLOTS],
+    steps: Vec<Step>,
+    left: usize,
+}
+
+/// The name of a seed's own part of the tree.
+pub(crate) fn root_of(seed: u64) -> String {
+    format!("/s{seed}")
+}
+
+/// The sequence of a seed.
+pub(crate) fn sequence(seed: u64, requests: usize) -> Vec<Step> {
+    let mut g = Generator {
+        rng: Rng::new(seed),
+        root: root_of(seed),
+        tree: Tree::new(),
+        up: [false; SLOTS],
+        steps: Vec::new(),
+        left: requests,
+    };
+    g.start();
+    while g.left > 0 {
+        g.step();
+    }
+    g.steps
+}
+
+impl Generator {
+    fn push(&mut self, step: Step) {
+        self.left = self.left.saturating_sub(step.weight());
+        self.steps.push(step);
+    }
+
+    fn send(&mut self, slot: usize, reqs: Vec<Req>) {
+        self.push(Step::Send { slot, reqs });
+    }
+
+    fn start(&mut self) {
+        let slots = 2 + self.rng.below(SLOTS - 1);
+        for slot in 0..slots {
+            self.greet_new(slot);
+        }
+        let root = self.root.clone();
+        self.tree.insert(root.clone(), Node::default());
+        let mut first = vec![r::create(&root, 0)];
+        for name in ["a", "b", "c"] {
+            let path = format!("{root}/{name}");
+            self.tree.insert(path.clone(), Node::default());
+            first.push(r::create(path, 0));
+        }
+        self.send(0, first);
+    }
+
+    fn up_slots(&self) -> Vec<usize> {
+        (0..SLOTS).filter(|s| self.up.get(*s) == Some(&true)).collect()
+    }
+
+    fn set_up(&mut self, slot: usize, up: bool) {
+        if let Some(place) = self.up.get_mut(slot) {
+            *place = up;
+        }
+    }
+
+    fn step(&mut self) {
+        let up = self.up_slots();
+        if up.is_empty() {
+            let slot = self.rng.below(SLOTS);
+            return self.greet_new(slot);
+        }
+        let slot = *self.rng.pick(&up);
+        match self.rng.weighted(&[600, 170, 14, 22, 8, 12, 5, 14, 6]) {
+            0 => {
+                let req = self.request(slot);
+                self.send(slot, vec![req]);
+            }
+            1 => {
+                let n = 2 + self.rng.below(9);
+                let mut burst: Vec<Req> = (0..n).map(|_| self.request(slot)).collect();
+                if self.rng.one_in(6) {
+                    burst.insert(0, self.login());
+                }
+                self.send(slot, burst);
+            }
+            2 => {
+                let slot = self.rng.below(SLOTS);
+                self.greet_new(slot);
+            }
+            3 => self.renew(slot),
+            4 => {
+                self.push(Step::Drop { slot });
+                self.set_up(slot, false);
+            }
+            5 => {
+                let login = self.login();
+                self.send(slot, vec![login]);
+            }
+            6 => self.end(slot),
+            7 => self.quota(slot),
+            _ => {
+                let paths = self.node_paths();
+                self.send(slot, paths.iter().take(12).map(|p| r::get(p, false)).collect());
+            }
+        }
+    }
+
+    fn node_paths(&self) -> Vec<String> {
+        self.tree.keys().cloned().collect()
+    }
+
+    fn greet_new(&mut self, slot: usize) {
+        let mut g = Greeting::plain();
+        g.read_only = *self.rng.pick(&[Some(false), Some(false), Some(true), None]);
+        g.passwd = *self.rng.pick(&[Passwd::Right, Passwd::Right, Passwd::Null, Passwd::Short, Passwd::Long]);
+        g.timeout = *self.rng.pick(&[40_000, 40_000, 30_000, 60_000, i32::MAX]);
+        g.seen = *self.rng.pick(&[Seen::Exactly(0), Seen::Last(0), Seen::Last(-3), Seen::Exactly(-5)]);
+        if self.rng.one_in(8) {
+            g.behind = (0..3).map(|_| self.request(slot)).collect();
+        }
+        if g.read_only.is_some() && self.rng.one_in(10) {
+            g.trailing = vec![1, 2, 3];
+        }
+        self.push(Step::Greet { slot, greeting: g });
+        self.set_up(slot, true);
+    }
+
+    /// A session comes back, or tries to.
+    fn renew(&mut self, slot: usize) {
+        let mut g = Greeting::plain();
+        g.read_only = *self.rng.pick(&[Some(false), Some(true), None]);
+        let mut up = true;
+        match self.rng.below(12) {
+            // A wrong password for a session that is in use would end the other connection first: see the
+            // directed sequences.
+            0 => {
+                self.push(Step::Drop { slot });
+                g.wanted = Wanted::OfSlot(slot);
+                g.passwd = *self.rng.pick(&[Passwd::Wrong, Passwd::Null, Passwd::Short, Passwd::Long]);
+                up = false;
+            }
+            1 => {
+                g.wanted =
+                    Wanted::Unknown(*self.rng.pick(&[1, -1, i64::MIN, i64::MAX, 0x0100_0000_0000_0000]));
+                up = false;
+            }
+            2 => {
+                g.wanted = Wanted::OfSlot(slot);
+                g.seen = Seen::Last(*self.rng.pick(&[1, 1000, 1 << 40]));
+                up = false;
+            }
+            3 => {
+                let other = self.rng.below(SLOTS);
+                g.wanted = Wanted::OfSlot(other);
+                if other != slot {
+                    self.set_up(other, false);
+                }
+            }
+            n => {
+                g.wanted = Wanted::OfSlot(slot);
+                g.steal = n < 6;
+                g.seen = Seen::Last(0);
+            }
+        }
+        if up && self.rng.one_in(3) {
+            g.behind = vec![self.watches_again()];
+        }
+        self.push(Step::Greet { slot, greeting: g });
+        self.set_up(slot, up);
+    }
+
+    /// Something that ends the connection.
+    fn end(&mut self, slot: usize) {
+        match self.rng.below(5) {
+            0 | 1 => {
+                let before = self.request(slot);
+                self.send(slot, vec![before, r::bare(OpCode::CloseSession)]);
+                self.tree.retain(|_, n| n.owner != Some(slot));
+            }
+            2 => {
+                let op = *self.rng.pick(NO_OPERATIONS);
+                self.send(slot, vec![garbage::no_operation(op)]);
+            }
+            3 => {
+                let frames = garbage::bad_frames();
+                let (text, bytes) = self.rng.pick(&frames).clone();
+                self.push(Step::Bytes { slot, bytes, text: text.into(), wait: true });
+            }
+            _ => {
+                let req = match self.rng.below(3) {
+                    0 => r::auth("nonsense", Some(b"x")),
+                    1 => r::auth("world", Some(b"anyone")),
+                    _ => r::auth("", Some(b"")),
+                };
+                self.send(slot, vec![req]);
+            }
+        }
+        self.set_up(slot, false);
+    }
+
+    fn login(&mut self) -> Req {
+        match self.rng.below(8) {
+            0 => r::auth_super(),
+            1 => r::auth("digest", Some(b"alice:pw")).xid(-4),
+            2 => r::auth("digest", Some(b"nobody")),
+            3 => r::auth("ip", Some(b"10.0.0.1")),
+            4 => r::sasl(*self.rng.pick(&[None, Some(&b""[..]), Some(&b"token"[..])])),
+            _ => r::auth("digest", Some(b"bob:bobsecret")),
+        }
+    }
+
+    /// Limits and usage of some node.
+    fn quota(&mut self, slot: usize) {
+        let target = if self.rng.one_in(2) { self.root.clone() } else { format!("{}/a", self.root) };
+        let place = format!("/zookeeper/quota{target}");
+        let limits = *self.rng.pick(&[
+            &b"count=5,bytes=100"[..],
+            b"count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=2",
+            b"",
+            b"count=,bytes=;;,count=7",
+            b"nonsense",
+        ]);
+        let (l, s) = (format!("{place}/zookeeper_limits"), format!("{place}/zookeeper_stats"));
+        let reqs = match self.rng.below(4) {
+            0 | 1 => vec![
+                r::create(format!("/zookeeper/quota{}", self.root), 0),
+                r::create(&place, 0),
+                r::create_as(OpCode::Create, &l, Some(limits), &open(), 0),
+                r::create_as(OpCode::Create, &s, Some(b"count=0,bytes=0"), &open(), 0),
+                r::get(&s, true),
+            ],
+            2 => vec![r::get(&s, false), r::get(&l, false), r::set(&l, Some(limits), -1), r::get(&s, false)],
+            _ => vec![r::delete(&l, -1), r::get(&s, false), r::delete(&s, -1)],
+        };
+        self.send(slot, reqs);
+    }
+
+    fn request(&mut self, slot: usize) -> Req {
+        let req = self.sound_request(slot);
+        if self.rng.one_in(30) {
+            return garbage::damage(&mut self.rng, req);
+        }
+        if self.rng.one_in(60) {
+            let xid = *self.rng.pick(&[0, -4, -8, -100, i32::MIN, i32::MAX]);
+            return req.xid(xid);
+        }
+        req
+    }
+
+    fn sound_request(&mut self, slot: usize) -> Req {
+        let watch = self.rng.one_in(2);
+        let weights = [
+            100, 60, 30, 30, 80, 60, 60, 90, 30, 40, 30, 40, 10, 20, 10, 10, 15, 15, 30, 20, 20, 80, 30, 4, 5,
+        ];
+        match self.rng.weighted(&weights) {
+            0 => self.create(slot, OpCode::Create),
+            1 => self.create(slot, OpCode::Create2),
+            2 => self.create(slot, OpCode::CreateContainer),
+            3 => self.create(slot, OpCode::CreateTtl),
+            4 => self.delete(),
+            5 => r::exists(self.path(), watch),
+            6 => r::get(self.path(), watch),
+            7 => self.set(),
+            8 => r::get_acl(self.path()),
+            9 => self.set_acl(),
+            10 => r::children(self.path(), watch),
+            11 => r::children2(self.path(), watch),
+            12 => r::of_path(OpCode::GetAllChildrenNumber, self.path()),
+            13 => r::of_path(OpCode::GetEphemerals, self.path()),
+            14 => r::of_path(OpCode::Sync, self.path()),
+            15 => r::ping(),
+            16 | 17 => self.watches_again(),
+            18 => {
+                let mode = *self.rng.pick(&[0, 0, 1, 1, 1, 2, -1]);
+                r::add_watch(self.path(), mode)
+            }
+            19 => r::check_watches(self.path(), self.watcher_type()),
+            20 => r::remove_watches(self.path(), self.watcher_type()),
+            21 => self.multi(slot),
+            22 => self.multi_read(),
+            23 => r::reconfig(Str::from("server.9=127.0.0.1:1:2;3"), NULL, NULL, -1),
+            _ => r::bare(OpCode::WhoAmI),
+        }
+    }
+
+    fn watcher_type(&mut self) -> i32 {
+        *self.rng.pick(&[1, 2, 3, 3, 4, 5, 0, 6])
+    }
+
+    /// A path that probably exists, could exist, or never will.
+    fn path(&mut self) -> Str {
+        match self.rng.weighted(&[64, 20, 4, 2, 2, 5]) {
+            0 => Str::from(self.existing()),
+            1 => Str::from(self.child()),
+            2 => Str::from(format!("{}/a/n{:010}", self.root, self.rng.below(12))),
+            3 => Str::from(*self.rng.pick(&["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config", ""])),
+            4 => Str::from(format!("/zookeeper/quota{}/zookeeper_stats", self.root)),
+            _ => garbage::bad_path(&mut self.rng, &self.root),
+        }
+    }
+
+    fn existing(&mut self) -> String {
+        let paths = self.node_paths();
+        if paths.is_empty() { self.root.clone() } else { self.rng.pick(&paths).clone() }
+    }
+
+    fn child(&mut self) -> String {
+        let parent = self.existing();
+        let name = *self.rng.pick(&["a", "b", "c", "d", "e"]);
+        if parent.split('/').count() > 6 {
+            format!("{}/{name}", self.root)
+        } else {
+            format!("{parent}/{name}")
+        }
+    }
+
+    fn data(&mut self) -> Option<Vec<u8>> {
+        match self.rng.below(10) {
+            0 => None,
+            1 => Some(Vec::new()),
+            2 => Some(vec![0xfe; self.rng.below(3000)]),
+            n => Some(vec![b'a' + u8::try_from(n).unwrap_or(0); self.rng.below(24)]),
+        }
+    }
+
+    fn acls(&mut self) -> Acls {
+        match self.rng.below(16) {
+            0 => r::only(31, "auth", ""),
+            1 => r::only(31, "digest", "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U="),
+            2 => r::only(1, "world", "anyone"),
+            3 => Some(vec![
+                r::acl(i32::try_from(self.rng.below(32)).unwrap_or(0), "world", "anyone"),
+                r::acl(31, "digest", "bob:WGAwC+XYxdw8bJ5K6KcPh8oL58U="),
+            ]),
+            4 => garbage::odd_acl(&mut self.rng),
+            _ => open(),
+        }
+    }
+
+    fn create(&mut self, slot: usize, op: OpCode) -> Req {
+        let path = if self.rng.one_in(14) { self.path() } else { Str::from(self.child()) };
+        let data = self.data();
+        let data = data.as_deref();
+        let acls = self.acls();
+        if op == OpCode::CreateTtl {
+            let flags = *self.rng.pick(&[5, 5, 5, 6, 6, 0, 2]);
+            let ttls = [LONG_TTL, LONG_TTL, LONG_TTL, 0xff_ffff_ffff, 0x100_0000_0000, 0, -1, i64::MIN];
+            let ttl = if flags < 5 { LONG_TTL } else { *self.rng.pick(&ttls) };
+            if flags >= 5 && (1..=0xff_ffff_ffff).contains(&ttl) {
+                self.grow(&path, flags == 6, None);
+            }
+            return r::create_ttl(path, data, &acls, flags, ttl);
+        }
+        let flags = *self.rng.pick(&[0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, -1]);
+        if (0..5).contains(&flags) {
+            let ephemeral = matches!(flags, 1 | 3) && op != OpCode::CreateContainer;
+            self.grow(&path, matches!(flags, 2 | 3), ephemeral.then_some(slot));
+        }
+        let path = if matches!(flags, 2 | 3) && self.rng.one_in(2) {
+            Str::from(format!("{}/a/n", self.root))
+        } else {
+            path
+        };
+        r::create_as(op, path, data, &acls, flags)
+    }
+
+    /// Notes a node that is probably there now.
+    fn grow(&mut self, path: &Str, numbered: bool, owner: Option<usize>) {
+        let Some(path) = path.0.as_ref().and_then(|p| String::from_utf8(p.clone()).ok()) else { return };
+        let Some((parent, _)) = path.rsplit_once('/') else { return };
+        let Some(up) = self.tree.get_mut(parent).filter(|n| n.owner.is_none()) else { return };
+        let name = if numbered { format!("{path}{:010}", up.creations) } else { path };
+        up.creations += 1;
+        self.tree.entry(name).or_insert(Node { owner, ..Node::default() });
+    }
+
+    fn version(&mut self, known: i32) -> i32 {
+        *self.rng.pick(&[-1, -1, -1, known, known, known, known + 1, known - 1, -2, 0, i32::MAX])
+    }
+
+    fn delete(&mut self) -> Req {
+        let path = self.path();
+        let text = path.0.as_ref().map(|p| String::from_utf8_lossy(p).into_owned()).unwrap_or_default();
+        let known = self.tree.get(&text).map_or(0, |n| n.version);
+        let version = self.version(known);
+        let below = format!("{text}/");
+        if (version == -1 || version == known) && !self.tree.keys().any(|k| k.starts_with(&below)) {
+            self.tree.remove(&text);
+        }
+        r::delete(path, version)
+    }
+
+    fn set(&mut self) -> Req {
+        let path = self.path();
+        let data = self.data();
+        let text = path.0.as_ref().map(|p| String::from_utf8_lossy(p).into_owned()).unwrap_or_default();
+        let known = self.tree.get(&text).map_or(0, |n| n.version);
+        let version = self.version(known);
+        if let Some(node) = self.tree.get_mut(&text).filter(|_| version == -1 || version == known) {
+            node.version += 1;
+        }
+        r::set(path, data.as_deref(), version)
+    }
+
+    fn set_acl(&mut self) -> Req {
+        // The roots stay open, or the rest of the sequence would be refusals.
+        let path = match self.path() {
+            p if p == Str::from("/") || p == Str::from("") || p == Str::from(&self.root) => {
+                Str::from(format!("{}/b", self.root))
+            }
+            p => p,
+        };
+        let text = path.0.as_ref().map(|p| String::from_utf8_lossy(p).into_owned()).unwrap_or_default();
+        let known = self.tree.get(&text).map_or(0, |n| n.aversion);
+        let version = self.version(known);
+        let acls = self.acls();
+        if let Some(node) = self.tree.get_mut(&text).filter(|_| version == -1 || version == known) {
+            node.aversion += 1;
+        }
+        r::set_acl(path, &acls, version)
+    }
+
+    fn some_paths(&mut self) -> Paths {
+        if self.rng.one_in(40) {
+            return None;
+        }
+        let n = self.rng.below(4);
+        Some((0..n).map(|_| self.path()).filter(|p| p.0.is_some() || n == 3).collect())
+    }
+
+    fn watches_again(&mut self) -> Req {
+        let delta = *self.rng.pick(&[0, 0, -1, -2, -5, -20, -100_000, 1, 1000]);
+        let (op, n) = if self.rng.one_in(2) { (OpCode::SetWatches, 3) } else { (OpCode::SetWatches2, 5) };
+        let lists: Vec<Paths> = (0..n).map(|_| self.some_paths()).collect();
+        r::set_watches(op, delta, &lists)
+    }
+
+    fn multi(&mut self, slot: usize) -> Req {
+        let before = self.tree.clone();
+        let n = self.rng.below(6);
+        let mut subs: Vec<Req> = (0..n).map(|_| self.sub(slot)).collect();
+        match self.rng.below(40) {
+            0 => return r::unfinished(OpCode::Multi, &subs),
+            1 => subs.push(r::set_acl(format!("{}/b", self.root), &open(), -1)),
+            2 => subs.push(r::get(self.path(), false)),
+            3 => subs.push(r::multi(&[])),
+            4 => subs.push(r::of_path(OpCode::DeleteContainer, self.root.clone())),
+            5 => subs.push(r::raw(77, vec![0; 12], "")),
+            _ => {}
+        }
+        if self.rng.one_in(3) {
+            self.tree = before;
+        }
+        r::multi(&subs)
+    }
+
+    fn sub(&mut self, slot: usize) -> Req {
+        match self.rng.weighted(&[30, 20, 8, 12, 20, 30, 25]) {
+            0 => self.create(slot, OpCode::Create),
+            1 => self.create(slot, OpCode::Create2),
+            2 => self.create(slot, OpCode::CreateContainer),
+            3 => self.create(slot, OpCode::CreateTtl),
+            4 => self.delete(),
+            5 => self.set(),
+            _ => {
+                let path = self.existing();
+                let known = self.tree.get(&path).map_or(0, |n| n.version);
+                let version = self.version(known);
+                r::check(path, version)
+            }
+        }
+    }
+
+    fn multi_read(&mut self) -> Req {
+        let n = self.rng.below(5);
+        let mut subs = Vec::new();
+        for _ in 0..n {
+            let watch = self.rng.one_in(2);
+            let path = self.path();
+            subs.push(if self.rng.one_in(2) { r::get(path, watch) } else { r::children(path, watch) });
+        }
+        match self.rng.below(20) {
+            0 => subs.push(r::delete(self.child(), -1)),
+            1 => subs.push(r::exists(self.existing(), false)),
+            2 => return r::unfinished(OpCode::MultiRead, &subs),
+            _ => {}
+        }
+        r::multi_read(&subs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_makes_one_sequence() {
+        assert_eq!(sequence(3, 300), sequence(3, 300));
+        assert_ne!(sequence(3, 300), sequence(4, 300));
+        let weight: usize = sequence(5, 400).iter().map(Step::weight).sum();
+        assert!((400..430).contains(&weight), "{weight}");
+    }
+
+    /// The one request that ends the reference must never be made.
+    #[test]
+    fn no_ttl_without_a_mode_is_negative() {
+        for seed in 0..200 {
+            for step in sequence(seed, 300) {
+                let Step::Send { reqs, .. } = step else { continue };
+                for req in reqs.iter().filter(|q| q.op == OpCode::CreateTtl.code()) {
+                    let bad = req.text.contains("ttl=-")
+                        && !req.text.contains("flags=5")
+                        && !req.text.contains("flags=6");
+                    assert!(!bad, "{}", req.text);
+                }
+            }
+        }
+    }
+}
