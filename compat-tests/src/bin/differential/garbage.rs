@@ -1,7 +1,8 @@
 //! Things that are not quite right: paths, access lists, damaged bodies, frames that are none.
 //!
-//! Invariant: nothing here makes the reference die. Its one known way is createTTL with flags of another
-//! mode and a negative time to live, which is therefore never built, nor made by damage.
+//! Invariant: nothing here makes the reference die. What does is never built, nor made by damage: createTTL
+//! with flags of another mode and a negative time to live, a `zookeeper_stats` that cannot be read, and
+//! `zookeeper_limits` directly below the root of the quotas.
 
 use jute::OpCode;
 

@@ -57,6 +57,11 @@ pub(crate) fn sequence(seed: u64, requests: usize) -> Vec<Step> {
     g.steps
 }
 
+/// Whether this names a node in which the server keeps the usage of a quota.
+fn is_usage(path: &Str) -> bool {
+    path.0.as_ref().is_some_and(|p| p.ends_with(b"/zookeeper_stats"))
+}
+
 impl Generator {
     fn push(&mut self, step: Step) {
         self.left = self.left.saturating_sub(step.weight());
@@ -267,7 +272,7 @@ impl Generator {
 
     fn request(&mut self, slot: usize) -> Req {
         let req = self.sound_request(slot);
-        if self.rng.one_in(30) {
+        if self.rng.one_in(30) && !req.text.contains("zookeeper_stats") {
             return garbage::damage(&mut self.rng, req);
         }
         if self.rng.one_in(60) {
@@ -423,6 +428,8 @@ impl Generator {
     fn set(&mut self) -> Req {
         let path = self.path();
         let data = self.data();
+        // The reference ends when the next write below meets usage that it cannot read.
+        let data = if is_usage(&path) { Some(b"count=1,bytes=1".to_vec()) } else { data };
         let text = path.0.as_ref().map(|p| String::from_utf8_lossy(p).into_owned()).unwrap_or_default();
         let known = self.tree.get(&text).map_or(0, |n| n.version);
         let version = self.version(known);
