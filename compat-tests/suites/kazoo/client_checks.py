@@ -13,7 +13,7 @@ from kazoo.security import (
     make_digest_acl_credential,
 )
 
-from harness import CONNECT, Client, Events, check, eventually, fails, holds, same
+from support import CONNECT, Client, Events, check, eventually, fails, holds, same
 
 
 @check("start and stop: states, id and password")

@@ -8,7 +8,7 @@ from kazoo.exceptions import CancelledError, LockTimeout
 from kazoo.recipe.cache import TreeCache, TreeEvent
 from kazoo.recipe.partitioner import PartitionState
 
-from harness import Client, Events, Task, check, eventually, fails, holds, same
+from support import Client, Events, Task, check, eventually, fails, holds, same
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import time
 from kazoo.protocol.states import EventType, KazooState
 from kazoo.security import make_digest_acl
 
-from harness import Client, Events, Relay, Task, check, control, eventually, holds, orphan, same
+from support import Client, Events, Relay, Task, check, control, eventually, holds, orphan, same
 
 
 @check("session: resumed by another process with id and password")

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 
-import harness
+import support
 
 if __name__ == "__main__":
     logging.getLogger("kazoo").addHandler(logging.NullHandler())
@@ -18,13 +18,13 @@ if __name__ == "__main__":
     # Two checks do on purpose what the client warns of.
     warnings.simplefilter("ignore")
     if sys.argv[1:2] == ["--orphan"]:
-        harness.be_orphan(sys.argv[2], float(sys.argv[3]))
+        support.be_orphan(sys.argv[2], float(sys.argv[3]))
     else:
         import client_checks  # noqa: F401  (importing registers the checks)
         import recipe_checks  # noqa: F401
         import session_checks  # noqa: F401
 
-        code = harness.run()
+        code = support.run()
         sys.stdout.flush()
         # Threads of a check that hung must not keep the process alive.
         os._exit(code)

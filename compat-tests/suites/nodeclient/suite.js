@@ -679,9 +679,16 @@ check('restart: same session, ephemeral, credentials and watches', async () => {
 
 // -------------------------------------------------------------------- runner
 
+let passed = 0;
+let failed = 0;
+
+function giveUp(error) {
+    console.log(`not ok suite: ${String(error.message || error).replace(/\s+/g, ' ')}`);
+    console.log(`${passed} passed, ${failed + 1} failed`);
+    process.exit(1);
+}
+
 async function run() {
-    let passed = 0;
-    let failed = 0;
     main = await within(30000, 'first connection', open(CONNECT, { sessionTimeout: 40000 }));
     await call(main, 'mkdirp', '/nodeclient');
     for (const [number, { name, fn, ms }] of checks.entries()) {
@@ -707,14 +714,6 @@ if (process.argv[2] === '--orphan') {
     beOrphan(process.argv[3], Number(process.argv[4]));
 } else {
     // The client throws from socket callbacks when a reply makes no sense.
-    process.on('uncaughtException', (error) => {
-        console.log(`not ok suite: ${error.message}`);
-        console.log('0 passed, 1 failed');
-        process.exit(1);
-    });
-    run().catch((error) => {
-        console.log(`not ok suite: ${error.message}`);
-        console.log('0 passed, 1 failed');
-        process.exit(1);
-    });
+    process.on('uncaughtException', giveUp);
+    run().catch(giveUp);
 }
