@@ -304,4 +304,9 @@ impl Core {
         }
         wake(wakers);
     }
+
+    /// Closes every connection; their sessions live on.
+    pub fn close_all(&self) {
+        wake(self.conns.all().iter().filter_map(|conn| conn.outbox.close_now()).collect());
+    }
 }

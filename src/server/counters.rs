@@ -43,6 +43,8 @@ pub struct Counters {
     pub sessionless_connections_expired: AtomicU64,
     /// Sessions that expired.
     pub stale_sessions_expired: AtomicU64,
+    /// Snapshots written.
+    pub snapshots: AtomicU64,
     /// addauth that failed.
     pub auth_failed: AtomicU64,
 }

@@ -6,8 +6,12 @@ pub mod clock;
 pub mod conns;
 pub mod core;
 pub mod counters;
+mod disk;
+mod reaper;
+mod recovery;
 mod service;
 pub mod shutdown;
+mod snapshotter;
 pub mod start;
 mod view;
 

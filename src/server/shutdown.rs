@@ -22,3 +22,11 @@ pub async fn signal() -> std::io::Result<u8> {
         _ = interrupt.recv() => INTERRUPTED,
     })
 }
+
+/// Ends the process because the disk failed: nothing more may be acknowledged.
+pub fn fatal(error: &crate::store::StoreError) -> ! {
+    let code = error.exit_code();
+    tracing::error!("{error}");
+    tracing::error!("Exiting with code {code}");
+    process::exit(i32::from(code))
+}

@@ -2,22 +2,25 @@
 
 use super::clock::Clock;
 use super::conns::ConnLimits;
-use super::core::{Core, CoreSettings, Log, Parts};
+use super::core::{Core, CoreSettings, Parts};
 use super::counters::Counters;
-use super::shutdown;
+use super::disk::DiskLog;
+use super::reaper::{self, ReaperSettings};
+use super::recovery::{Meter, Rebuild};
+use super::{shutdown, snapshotter};
 use crate::auth::scheme::digest::Algorithm;
 use crate::auth::{AuthSettings, Rules};
 use crate::config::settings::DigestAlgorithm;
-use crate::config::{Mode, Settings};
+use crate::config::{self, Mode, Settings};
 use crate::net::client::{ListenSettings, Listener, serve};
 use crate::replica::{Replica, ReplicaSettings};
 use crate::state::{self, Machine, Shared};
+use crate::store::{Compression, HolePolicy, Opened, RealFiles, Recovered, Store, StoreError, StoreOptions};
 use crate::types::limits::MAX_BUFFER;
-use crate::types::{Entry, Flushed, Millis, ServerId};
-use parking_lot::{Condvar, Mutex};
+use crate::types::{Millis, ServerId};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -37,6 +40,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The data directories, or what is in them.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
@@ -48,6 +54,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unsupported(_) => 2,
+            Self::Store(error) => error.exit_code(),
             Self::Bind { .. } | Self::Runtime(_) => 1,
         }
     }
@@ -92,34 +99,90 @@ fn core_settings(settings: &Settings) -> CoreSettings {
     }
 }
 
+fn replica_settings(settings: &Settings) -> ReplicaSettings {
+    ReplicaSettings {
+        server_id: ServerId(1),
+        tick: Millis(i64::from(settings.sessions.tick_time_ms)),
+        extended_types: settings.nodes.ttl,
+        enforce_quota: settings.nodes.enforce_quota,
+        digest: settings.storage.digest,
+        close_session_txn: settings.sessions.close_txn_lists_paths,
+        reconfig_enabled: settings.quorum.reconfig_enabled,
+    }
+}
+
+fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
+    let bytes = |kib: u64| kib.saturating_mul(1024);
+    let limit = i64::from(settings.limits.max_buffer) + i64::from(settings.limits.max_buffer_extra);
+    StoreOptions {
+        create_dirs: settings.paths.create,
+        create_database: settings.paths.create_database,
+        trust_empty: settings.snapshots.trust_empty,
+        force_sync: settings.storage.force_sync,
+        pre_alloc: bytes(u64::try_from(settings.storage.prealloc_kib).unwrap_or(0)),
+        snap_count: u64::try_from(settings.snapshots.every_txns).unwrap_or(2),
+        snap_size_limit: settings.snapshots.every_kib.map(bytes),
+        log_size_limit: settings.storage.log_size_limit_kib.map(bytes),
+        fsync_warning: Duration::from_millis(
+            u64::try_from(settings.storage.fsync_warning_ms).unwrap_or(1000),
+        ),
+        compression: match settings.snapshots.compression {
+            config::settings::Compression::Plain => Compression::Plain,
+            config::settings::Compression::Gzip => Compression::Gzip,
+            config::settings::Compression::Snappy => Compression::Snappy,
+        },
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        hole: HolePolicy::Refuse,
+        seed,
+        ..StoreOptions::new(&settings.paths.data_dir, &settings.paths.data_log_dir)
+    }
+}
+
+/// The state as the disk has it, with ephemerals of sessions that are over already gone.
+fn recover(opened: &Opened, settings: state::machine::Settings) -> Result<(Machine, Recovered), StoreError> {
+    let mut rebuild = Rebuild::new(settings);
+    let mut meter = Meter::new();
+    let recovered = opened.recover(&mut rebuild, &mut |at| meter.show(at));
+    meter.finish();
+    let recovered = recovered?;
+    for warning in &recovered.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut machine = rebuild.finish();
+    machine.drop_orphans();
+    Ok((machine, recovered))
+}
+
 /// Runs the server until a signal ends it; returns the exit code.
 pub fn run(settings: &Settings) -> Result<u8, StartError> {
     if settings.mode != Mode::Standalone {
-        return Err(StartError::Unsupported("ensembles".to_owned()));
+        return Err(StartError::Unsupported(format!(
+            "{}: an ensemble is configured, but this version of Quoll serves standalone only; leave one server \
+             line, or none",
+            settings.source()
+        )));
     }
     let clock = Clock::start();
-    let seed = clock.now().wall.cast_unsigned();
-    let machine = Machine::new(state::machine::Settings {
+    let seed = hash_seed(&clock);
+    let began = clock.mono();
+    let opened = Store::open(Arc::new(RealFiles), store_options(settings, seed))?;
+    let state = state::machine::Settings {
         hash_seed: seed,
         extended_types: settings.nodes.ttl,
         digest: settings.storage.digest,
-    });
-    let rules = rules(settings);
-    let replica = Replica::solo(
-        ReplicaSettings {
-            server_id: ServerId(1),
-            tick: Millis(i64::from(settings.sessions.tick_time_ms)),
-            extended_types: settings.nodes.ttl,
-            enforce_quota: settings.nodes.enforce_quota,
-            digest: settings.storage.digest,
-            close_session_txn: settings.sessions.close_txn_lists_paths,
-            reconfig_enabled: settings.quorum.reconfig_enabled,
-        },
-        rules.clone(),
-        clock.now(),
-        &machine,
+    };
+    let (machine, recovered) = recover(&opened, state)?;
+    tracing::info!(
+        "Database loaded in {} ms: {} znodes, {} transactions replayed, highest zxid is {}",
+        clock.mono().0 - began.0,
+        machine.node_count(),
+        recovered.txns,
+        recovered.last_zxid,
     );
-    let log = Arc::new(MemoryLog::default());
+    let rules = rules(settings);
+    let replica = Replica::solo(replica_settings(settings), rules.clone(), clock.now(), &machine);
+    let log = Arc::new(DiskLog::default());
+    log.start(opened, recovered.last_zxid)?;
     let core = Arc::new(Core::new(Parts {
         clock,
         settings: core_settings(settings),
@@ -129,12 +192,29 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         counters: Counters::new(),
         log: Box::new(Arc::clone(&log)),
     }));
-    log.start(Arc::downgrade(&core));
+    log.connect(&core);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(live(settings, core))
+    let code = runtime.block_on(live(settings, &core, &log, &recovered));
+    log.close();
+    runtime.shutdown_background();
+    code
 }
 
-async fn live(settings: &Settings, core: Arc<Core>) -> Result<u8, StartError> {
+/// Keeps clients from choosing paths that collide.
+fn hash_seed(clock: &Clock) -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => clock.now().wall.cast_unsigned(),
+    }
+}
+
+async fn live(
+    settings: &Settings,
+    core: &Arc<Core>,
+    log: &Arc<DiskLog>,
+    recovered: &Recovered,
+) -> Result<u8, StartError> {
     let (stop, stopped) = watch::channel(false);
     if let Some(listen) = &settings.client.plain {
         let address = listen.socket();
@@ -146,58 +226,64 @@ async fn live(settings: &Settings, core: Arc<Core>) -> Result<u8, StartError> {
         .map_err(|source| StartError::Bind { address, source })?;
         let bound = listener.address()?;
         tracing::info!("binding to port {bound}");
-        tokio::spawn(serve(listener, Arc::clone(&core), stopped));
+        tokio::spawn(serve(listener, Arc::clone(core), stopped));
+    }
+    if recovered.txns > 0 || recovered.snapshot.is_none() {
+        snapshotter::spawn(Arc::clone(core), Arc::clone(log));
     }
     let tick = Duration::from_millis(u64::try_from(settings.sessions.tick_time_ms).unwrap_or(3000).max(1));
-    tokio::spawn(every(tick, Arc::clone(&core), Core::tick));
-    tokio::spawn(every(Duration::from_secs(1), Arc::clone(&core), Core::sweep));
+    tokio::spawn(expire(tick, Arc::clone(core)));
+    tokio::spawn(sweep(Arc::clone(core)));
+    tokio::spawn(reaper::run(Arc::clone(core), reaper_settings(settings)));
+    if let Some(hours) = settings.purge.every_hours {
+        tokio::spawn(purge(hours, settings.purge.keep_snapshots as usize, Arc::clone(log)));
+    }
     let code = shutdown::signal().await?;
+    tracing::info!("Stopping on a signal");
     let _ = stop.send(true);
+    core.close_all();
     Ok(code)
 }
 
-async fn every(period: Duration, core: Arc<Core>, act: fn(&Core)) {
-    let mut beat = tokio::time::interval(period);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+fn reaper_settings(settings: &Settings) -> ReaperSettings {
+    let nodes = &settings.nodes;
+    ReaperSettings {
+        every: Duration::from_millis(u64::try_from(nodes.container_check_ms).unwrap_or(60_000).max(1)),
+        max_per_minute: u32::try_from(nodes.container_max_per_minute).unwrap_or(10_000),
+        never_used_ms: nodes.container_never_used_ms,
+    }
+}
+
+/// Beats at the multiples of the tick, where deadlines are.
+async fn expire(tick: Duration, core: Arc<Core>) {
+    let tick = i64::try_from(tick.as_millis()).unwrap_or(i64::MAX);
     loop {
-        beat.tick().await;
-        act(&core);
+        let now = core.clock.mono().0;
+        let wait = tick - now.rem_euclid(tick);
+        tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
+        core.tick();
     }
 }
 
-/// A log that keeps nothing.
-#[derive(Debug, Default)]
-struct MemoryLog {
-    queue: Mutex<Vec<Entry>>,
-    some: Condvar,
-    core: OnceLock<Weak<Core>>,
-}
+/// How often silent connections are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
-impl Log for Arc<MemoryLog> {
-    fn append(&self, entry: Entry) {
-        self.queue.lock().push(entry);
-        self.some.notify_one();
+async fn sweep(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        core.sweep();
     }
 }
 
-impl MemoryLog {
-    fn start(self: &Arc<Self>, core: Weak<Core>) {
-        let log = Arc::clone(self);
-        let _ = self.core.set(core.clone());
-        std::thread::spawn(move || {
-            loop {
-                let batch = {
-                    let mut queue = log.queue.lock();
-                    while queue.is_empty() {
-                        log.some.wait(&mut queue);
-                    }
-                    std::mem::take(&mut *queue)
-                };
-                let Some(core) = core.upgrade() else { return };
-                if let Some(last) = batch.last() {
-                    core.flushed(Flushed::mint(last.zxid));
-                }
-            }
-        });
+async fn purge(hours: u32, keep: usize, log: Arc<DiskLog>) {
+    loop {
+        let log = Arc::clone(&log);
+        let run = move || log.store().map(|store| store.purge(keep));
+        tracing::info!("Purge task started.");
+        match tokio::task::spawn_blocking(run).await {
+            Ok(Some(Err(error))) => tracing::warn!("Cannot purge: {error}"),
+            _ => tracing::info!("Purge task completed."),
+        }
+        tokio::time::sleep(Duration::from_secs(u64::from(hours) * 3600)).await;
     }
 }

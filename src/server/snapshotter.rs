@@ -1,0 +1,108 @@
+//! Snapshots of the living state: a walk in short slices under the shared lock, on a thread of low priority.
+//!
+//! Writes go on in between, so the snapshot is fuzzy, as the reference's are; replay mends that.
+
+use super::core::Core;
+use crate::state::SnapshotWalk;
+use crate::state::TreeView as _;
+use crate::state::walk;
+use crate::store::snapshots::PutNode;
+use crate::store::{SnapshotSource, Store};
+use crate::types::{SessionId, Zxid};
+use jute::records::data::{Acl, Id};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Nodes copied under one hold of the shared lock: some tenths of a millisecond, a write's patience.
+const SLICE: u32 = 1000;
+
+/// How much less than others the thread wants the processor.
+const NICE: i32 = 10;
+
+struct Source<'a> {
+    core: &'a Core,
+    walk: SnapshotWalk,
+    lost: bool,
+}
+
+impl SnapshotSource for Source<'_> {
+    fn sessions(&mut self) -> Vec<(SessionId, i32)> {
+        let timeout = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        self.core.shared.read(|m| m.sessions().into_iter().map(|(s, t)| (s, timeout(t.0))).collect())
+    }
+
+    fn acls(&mut self) -> Vec<(i64, Vec<Acl<'static>>)> {
+        fn text(s: &str) -> Option<Cow<'static, str>> {
+            Some(Cow::Owned(s.to_owned()))
+        }
+        let lists = self.core.shared.read(crate::state::Machine::acl_lists);
+        let record = |e: &crate::auth::AclEntry| Acl {
+            perms: e.perms,
+            id: Id { scheme: text(&e.scheme), id: text(&e.id) },
+        };
+        lists.into_iter().map(|(id, list)| (id, list.iter().map(record).collect())).collect()
+    }
+
+    fn next_slice(&mut self, put: &mut PutNode<'_>) -> bool {
+        let walk = &mut self.walk;
+        match self.core.shared.read(|m| walk.next_slice(m, SLICE, put)) {
+            walk::Progress::More => true,
+            walk::Progress::Done => false,
+            walk::Progress::Lost => {
+                self.lost = true;
+                false
+            }
+        }
+    }
+
+    fn digest(&mut self) -> Option<(Zxid, i64)> {
+        self.core.shared.read(|m| {
+            m.digest()?;
+            let (zxid, digest) = m.recorded_digest().unwrap_or((0, 0));
+            Some((Zxid(zxid), digest.cast_signed()))
+        })
+    }
+
+    fn last_zxid(&mut self) -> Option<Zxid> {
+        self.core.shared.read(|m| m.digest().map(|_| m.last_zxid()))
+    }
+}
+
+/// Takes a snapshot on the calling thread.
+pub(super) fn take(core: &Core, store: &Store) {
+    let start = core.clock.mono();
+    let (zxid, walk) = core.shared.read(|m| (m.last_zxid(), SnapshotWalk::new(m)));
+    let mut source = Source { core, walk, lost: false };
+    let between = &mut || {
+        std::thread::yield_now();
+        true
+    };
+    match store.write_snapshot(zxid, &mut source, between) {
+        Ok(Some(written)) => {
+            let took = core.clock.mono().0 - start.0;
+            core.counters.snapshots.fetch_add(1, Relaxed);
+            tracing::info!(
+                "Snapshot taken in {took} ms: {} ({} znodes)",
+                written.path.display(),
+                written.nodes
+            );
+        }
+        Ok(None) => {}
+        Err(error) => super::shutdown::fatal(&error),
+    }
+}
+
+/// Takes a snapshot on a thread of its own.
+pub(super) fn spawn(core: Arc<Core>, log: Arc<super::disk::DiskLog>) {
+    let work = move || {
+        // Without the right to change it the thread simply runs like any other.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        if let Some(store) = log.store() {
+            take(&core, &store);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("snapshot".to_owned()).spawn(work) {
+        tracing::warn!("Cannot start a thread for a snapshot: {error}; the next one will be tried later");
+    }
+}
