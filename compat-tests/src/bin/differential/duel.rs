@@ -3,6 +3,7 @@
 //!
 //! Invariant: a sequence leaves no session and no node behind, whatever it found.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use jute::records::proto::{NamesResponse, ReplyHeader};
@@ -87,6 +88,8 @@ pub(crate) struct Duel {
     pub(crate) estranged: bool,
     pub(crate) trace: Option<Vec<String>>,
     pub(crate) requests: u64,
+    /// How often each operation was answered with each error; for a multi also whether an error is inside.
+    pub(crate) outcomes: BTreeMap<(i32, i32, bool), u64>,
     now_at: usize,
 }
 
@@ -99,6 +102,7 @@ impl Duel {
             estranged: false,
             trace: None,
             requests: 0,
+            outcomes: BTreeMap::new(),
             now_at: 0,
         }
     }
@@ -124,7 +128,10 @@ impl Duel {
 
     fn play(&mut self, steps: &[Step], exact_sessions: bool) -> Result<(), Box<Difference>> {
         self.now_at = 0;
-        self.measure(exact_sessions)?;
+        let trace = self.trace.take();
+        let measured = self.measure(exact_sessions);
+        self.trace = trace;
+        measured?;
         let mut since = 0;
         for (at, step) in steps.iter().enumerate() {
             self.now_at = at;
@@ -190,6 +197,10 @@ impl Duel {
                     (Some(l), Some(r)) if l.same(&r) && !l.is_absence() => {
                         if !quiet {
                             self.note(|| format!("    [{slot}] {}", l.text));
+                        }
+                        if let What::Reply { op, err } = l.what {
+                            let inside = l.text.contains(" code=");
+                            *self.outcomes.entry((op, err, inside)).or_default() += 1;
                         }
                         pairs.push((l, r));
                     }

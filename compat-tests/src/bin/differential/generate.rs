@@ -3,7 +3,7 @@
 //!
 //! Invariant: a seed and a length make one sequence, on every machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jute::OpCode;
 
@@ -33,6 +33,8 @@ struct Generator {
     up: [bool; SLOTS],
     steps: Vec<Step>,
     left: usize,
+    /// Paths that were watched lately.
+    watched: VecDeque<Str>,
 }
 
 /// The name of a seed's own part of the tree.
@@ -49,6 +51,7 @@ pub(crate) fn sequence(seed: u64, requests: usize) -> Vec<Step> {
         up: [false; SLOTS],
         steps: Vec::new(),
         left: requests,
+        watched: VecDeque::new(),
     };
     g.start();
     while g.left > 0 {
@@ -293,13 +296,13 @@ impl Generator {
             2 => self.create(slot, OpCode::CreateContainer),
             3 => self.create(slot, OpCode::CreateTtl),
             4 => self.delete(),
-            5 => r::exists(self.path(), watch),
-            6 => r::get(self.path(), watch),
+            5 => r::exists(self.path_to_watch(watch), watch),
+            6 => r::get(self.path_to_watch(watch), watch),
             7 => self.set(),
             8 => r::get_acl(self.path()),
             9 => self.set_acl(),
-            10 => r::children(self.path(), watch),
-            11 => r::children2(self.path(), watch),
+            10 => r::children(self.path_to_watch(watch), watch),
+            11 => r::children2(self.path_to_watch(watch), watch),
             12 => r::of_path(OpCode::GetAllChildrenNumber, self.path()),
             13 => r::of_path(OpCode::GetEphemerals, self.path()),
             14 => r::of_path(OpCode::Sync, self.path()),
@@ -307,10 +310,10 @@ impl Generator {
             16 | 17 => self.watches_again(),
             18 => {
                 let mode = *self.rng.pick(&[0, 0, 1, 1, 1, 2, -1]);
-                r::add_watch(self.path(), mode)
+                r::add_watch(self.path_to_watch(true), mode)
             }
-            19 => r::check_watches(self.path(), self.watcher_type()),
-            20 => r::remove_watches(self.path(), self.watcher_type()),
+            19 => r::check_watches(self.watched_path(), self.watcher_type()),
+            20 => r::remove_watches(self.watched_path(), self.watcher_type()),
             21 => self.multi(slot),
             22 => self.multi_read(),
             23 => r::reconfig(Str::from("server.9=127.0.0.1:1:2;3"), NULL, NULL, -1),
@@ -332,6 +335,23 @@ impl Generator {
             4 => Str::from(format!("/zookeeper/quota{}/zookeeper_stats", self.root)),
             _ => garbage::bad_path(&mut self.rng, &self.root),
         }
+    }
+
+    /// A path that is remembered if it is watched.
+    fn path_to_watch(&mut self, watch: bool) -> Str {
+        let path = self.path();
+        if watch {
+            self.watched.push_back(path.clone());
+            if self.watched.len() > 8 {
+                self.watched.pop_front();
+            }
+        }
+        path
+    }
+
+    fn watched_path(&mut self) -> Str {
+        let at = self.rng.below(12);
+        self.watched.get(at).cloned().unwrap_or_else(|| self.path())
     }
 
     fn existing(&mut self) -> String {
@@ -492,6 +512,10 @@ impl Generator {
     }
 
     fn sub(&mut self, slot: usize) -> Req {
+        // Most are made to work, or long ones would hardly ever.
+        if !self.rng.one_in(5) {
+            return self.hopeful_sub(slot);
+        }
         match self.rng.weighted(&[30, 20, 8, 12, 20, 30, 25]) {
             0 => self.create(slot, OpCode::Create),
             1 => self.create(slot, OpCode::Create2),
@@ -504,6 +528,40 @@ impl Generator {
                 let known = self.tree.get(&path).map_or(0, |n| n.version);
                 let version = self.version(known);
                 r::check(path, version)
+            }
+        }
+    }
+
+    fn hopeful_sub(&mut self, slot: usize) -> Req {
+        let path = self.existing();
+        match self.rng.below(5) {
+            0 => r::check(path, -1),
+            1 => {
+                let known = self.tree.get(&path).map_or(0, |n| n.version);
+                let version = *self.rng.pick(&[-1, -1, known]);
+                if let Some(node) = self.tree.get_mut(&path) {
+                    node.version += 1;
+                }
+                r::set(path, self.data().as_deref(), version)
+            }
+            2 => {
+                let name = format!("{}/m{}", self.root, self.rng.below(1000));
+                self.grow(&Str::from(&name), false, None);
+                let op = *self.rng.pick(&[OpCode::Create, OpCode::Create2, OpCode::CreateContainer]);
+                r::create_as(op, name, self.data().as_deref(), &open(), 0)
+            }
+            3 => {
+                let flags = *self.rng.pick(&[2, 3]);
+                self.grow(&Str::from(format!("{}/n", self.root)), true, (flags == 3).then_some(slot));
+                r::create(format!("{}/n", self.root), flags)
+            }
+            _ => {
+                let below = format!("{path}/");
+                if path == self.root || self.tree.keys().any(|k| k.starts_with(&below)) {
+                    return r::check(path, -1);
+                }
+                self.tree.remove(&path);
+                r::delete(path, -1)
             }
         }
     }

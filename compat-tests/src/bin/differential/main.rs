@@ -84,11 +84,12 @@ impl Run {
                 self.directed(&one);
             }
             None => {
-                if self.options.directed {
-                    directed::all().iter().for_each(|d| self.directed(d));
-                }
+                // Behind a deviation the two trees have different pasts: those sequences come last.
+                let directed = if self.options.directed { directed::all() } else { Vec::new() };
+                directed.iter().filter(|d| !d.deviates).for_each(|d| self.directed(d));
                 self.listed_seeds()?;
                 self.seeds();
+                directed.iter().filter(|d| d.deviates).for_each(|d| self.directed(d));
                 if self.options.directed {
                     self.stale_rows();
                 }
@@ -247,6 +248,12 @@ impl Run {
         for (signature, places) in &self.seen {
             let some: Vec<&str> = places.iter().take(8).map(String::as_str).collect();
             println!("# {} times {signature}: {}", places.len(), some.join(", "));
+        }
+        if self.options.outcomes {
+            for ((op, err, inside), count) in &self.duel.outcomes {
+                let note = if *inside { " with an error inside" } else { "" };
+                println!("# {count:>8} {} err {err}{note}", request::op_name(*op));
+            }
         }
         let seconds = clock::now().duration_since(self.started).as_secs_f64();
         println!(

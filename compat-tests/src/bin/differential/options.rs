@@ -23,6 +23,7 @@ reference in all messages. Both are emptied.
   --trace             print every step and every answer
   --json              print differences as JSON, one per line
   --limit SECONDS     end after so long, what has not run has failed (default 900)
+  --outcomes          print how often each operation was answered with each error
   --no-shrink         do not look for small reproducers
 ";
 
@@ -42,6 +43,7 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     pub(crate) limit: Duration,
     pub(crate) shrink: bool,
+    pub(crate) outcomes: bool,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -70,6 +72,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, S
         json: false,
         limit: Duration::from_secs(900),
         shrink: true,
+        outcomes: false,
     };
     while let Some(flag) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{flag} wants a value"));
@@ -96,6 +99,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, S
             "--trace" => o.trace = true,
             "--json" => o.json = true,
             "--limit" => o.limit = Duration::from_secs(number(&value()?)?),
+            "--outcomes" => o.outcomes = true,
             "--no-shrink" => o.shrink = false,
             other => return Err(format!("unknown option {other}")),
         }

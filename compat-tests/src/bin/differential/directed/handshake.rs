@@ -2,7 +2,7 @@
 
 use jute::{OpCode, writer};
 
-use super::{Directed, Script, script};
+use super::{Directed, Script, deviating, script};
 use crate::request::{auth, bare, create, exists, get, paths, ping, set_watches};
 use crate::step::{Greeting, Passwd, Seen, Wanted};
 
@@ -176,6 +176,6 @@ pub(super) fn all() -> Vec<Directed> {
         script("session-on-a-second-connection", 2, stealing),
         script("requests-behind-the-first-frame", 1, behind),
         script("first-frame-in-pieces", 2, in_pieces),
-        script("wrong-password-for-a-session-in-use", 1, wrong_password_of_a_used_session),
+        deviating("wrong-password-for-a-session-in-use", 1, wrong_password_of_a_used_session),
     ]
 }

@@ -21,6 +21,8 @@ pub(crate) struct Directed {
     pub(crate) name: &'static str,
     pub(crate) steps: Vec<Step>,
     pub(crate) exact_sessions: bool,
+    /// Made to show a deviation.
+    pub(crate) deviates: bool,
 }
 
 /// Collects the steps of one sequence.
@@ -83,7 +85,12 @@ fn script(name: &'static str, connections: usize, write: impl FnOnce(&mut Script
         s.each(0, [create(root, 0)]);
     }
     write(&mut s);
-    Directed { name, steps: s.steps, exact_sessions: false }
+    Directed { name, steps: s.steps, exact_sessions: false, deviates: false }
+}
+
+/// A script that shows a deviation, which is its last step.
+fn deviating(name: &'static str, connections: usize, write: impl FnOnce(&mut Script)) -> Directed {
+    Directed { deviates: true, ..script(name, connections, write) }
 }
 
 /// All of them, in the order in which they run.
