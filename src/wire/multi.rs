@@ -31,13 +31,18 @@ pub enum ReadOp<'a> {
     GetChildren(WatchRequest<'a>),
 }
 
-/// Why a multi is none. The reaction is one and the same, so the reason is not kept.
+/// Why a multi is none. All are answered alike, but not all take a zxid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoMulti;
+pub enum NoMulti {
+    /// The layout is broken. The reference orders an error for it.
+    Layout,
+    /// A value is missing that must be there. The reference fails before it takes a zxid.
+    Null,
+}
 
 impl From<DecodeError> for NoMulti {
     fn from(_: DecodeError) -> Self {
-        Self
+        Self::Layout
     }
 }
 
@@ -46,7 +51,12 @@ fn next_op(r: &mut Reader<'_>) -> Result<Option<OpCode>, NoMulti> {
     if header.done {
         return Ok(None);
     }
-    OpCode::from_code(header.op).map(Some).ok_or(NoMulti)
+    OpCode::from_code(header.op).map(Some).ok_or(NoMulti::Layout)
+}
+
+/// The operation that a create inside a multi becomes: a container's flag makes it one.
+fn by_mode(op: OpCode, mode: CreateMode) -> OpCode {
+    if mode == CreateMode::Container { OpCode::CreateContainer } else { op }
 }
 
 /// The operations of a multi. The reference builds client-side operations from them, which turns down bad
@@ -57,27 +67,30 @@ pub(super) fn write_ops<'a>(r: &mut Reader<'a>) -> Result<Vec<WriteOp<'a>>, NoMu
         ops.push(match op {
             OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
                 let request = CreateRequest::read(r)?;
-                let mode = CreateMode::from_code(request.flags).ok_or(NoMulti)?;
-                if request.acl.is_none() || mode.is_ttl() {
-                    return Err(NoMulti);
+                let mode = CreateMode::from_code(request.flags).ok_or(NoMulti::Layout)?;
+                if request.acl.is_none() {
+                    return Err(NoMulti::Null);
                 }
-                let op = if mode == CreateMode::Container { OpCode::CreateContainer } else { op };
-                WriteOp::Create(op, request)
+                if mode.is_ttl() {
+                    return Err(NoMulti::Layout);
+                }
+                WriteOp::Create(by_mode(op, mode), request)
             }
             OpCode::CreateTtl => {
                 let request = CreateTtlRequest::read(r)?;
-                let mode = CreateMode::from_code(request.flags).ok_or(NoMulti)?;
-                if mode.is_ttl() {
-                    WriteOp::CreateTtl(request)
-                } else {
-                    let CreateTtlRequest { path, data, acl, flags, .. } = request;
-                    WriteOp::Create(OpCode::Create, CreateRequest { path, data, acl, flags })
+                match CreateMode::from_code(request.flags).filter(|mode| !mode.is_ttl()) {
+                    None => WriteOp::CreateTtl(request),
+                    Some(mode) => {
+                        let CreateTtlRequest { path, data, acl, flags, .. } = request;
+                        let op = by_mode(OpCode::Create, mode);
+                        WriteOp::Create(op, CreateRequest { path, data, acl, flags })
+                    }
                 }
             }
             OpCode::Delete => WriteOp::Delete(DeleteRequest::read(r)?),
             OpCode::SetData => WriteOp::SetData(SetDataRequest::read(r)?),
             OpCode::Check => WriteOp::Check(CheckVersionRequest::read(r)?),
-            _ => return Err(NoMulti),
+            _ => return Err(NoMulti::Layout),
         });
     }
     Ok(ops)
@@ -90,7 +103,7 @@ pub(super) fn read_ops<'a>(r: &mut Reader<'a>) -> Result<Vec<ReadOp<'a>>, NoMult
         ops.push(match op {
             OpCode::GetData => ReadOp::GetData(WatchRequest::read(r)?),
             OpCode::GetChildren => ReadOp::GetChildren(WatchRequest::read(r)?),
-            _ => return Err(NoMulti),
+            _ => return Err(NoMulti::Layout),
         });
     }
     Ok(ops)
@@ -114,7 +127,7 @@ mod tests {
     fn no_end_no_multi() {
         let mut bytes = header(2, false);
         DeleteRequest { path: Some("/a".into()), version: -1 }.write(&mut bytes);
-        assert_eq!(write_ops(&mut Reader::new(&bytes)), Err(NoMulti));
+        assert_eq!(write_ops(&mut Reader::new(&bytes)), Err(NoMulti::Layout));
         bytes.extend(header(-1, true));
         assert_eq!(write_ops(&mut Reader::new(&bytes)).map(|v| v.len()), Ok(1));
     }

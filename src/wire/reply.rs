@@ -113,6 +113,14 @@ pub fn bare(out: &mut Vec<u8>, xid: i32, zxid: i64, error: ErrorCode) {
     ReplyWriter::begin(out, xid, zxid).finish(out, error);
 }
 
+/// Appends the reply to a multiRead made of writes: an error with an empty result list behind it.
+pub fn writes_in_multi_read(out: &mut Vec<u8>, xid: i32, zxid: i64) {
+    let mark = writer::begin_frame(out);
+    ReplyHeader { xid, zxid, err: ErrorCode::MarshallingError.code() }.write(out);
+    MultiHeader { op: -1, done: true, err: -1 }.write(out);
+    writer::end_frame(out, mark);
+}
+
 /// Appends the reply to a write.
 pub fn outcome(out: &mut Vec<u8>, xid: i32, zxid: i64, outcome: &Outcome<'_>) {
     let reply = ReplyWriter::begin(out, xid, zxid);

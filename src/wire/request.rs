@@ -10,7 +10,7 @@ use jute::records::proto::{
 };
 use jute::{DecodeError, ErrorCode, OpCode, Reader, Record};
 
-use super::multi::{self, ReadOp, WriteOp};
+use super::multi::{self, NoMulti, ReadOp, WriteOp};
 
 /// A request with its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Refusal {
     Unknown,
     /// The body is no record of that operation: answered with MarshallingError.
     Malformed,
+    /// A multiRead made of writes: the same, with the end of a result list behind it.
+    WritesInMultiRead,
     /// The body of an auth or sasl packet is broken: the connection is closed without an answer.
     Close,
 }
@@ -118,7 +120,6 @@ pub fn parse(frame: &[u8]) -> Result<Envelope<'_>, DecodeError> {
 fn body(op: i32, mut r: Reader<'_>) -> Result<Request<'_>, Refusal> {
     use ReadRequest as R;
     use WriteRequest as W;
-    let malformed = |_| Refusal::Malformed;
     let op = OpCode::from_code(op).ok_or(Refusal::Unknown)?;
     fn rec<'a, T: Record<'a>>(r: &mut Reader<'a>) -> Result<T, Refusal> {
         T::read(r).map_err(|_| Refusal::Malformed)
@@ -132,7 +133,13 @@ fn body(op: i32, mut r: Reader<'_>) -> Result<Request<'_>, Refusal> {
         OpCode::GetAcl => Request::Read(R::GetAcl(rec(&mut r)?)),
         OpCode::GetAllChildrenNumber => Request::Read(R::GetAllChildrenNumber(rec(&mut r)?)),
         OpCode::GetEphemerals => Request::Read(R::GetEphemerals(rec(&mut r)?)),
-        OpCode::MultiRead => Request::Read(R::MultiRead(multi::read_ops(&mut r).map_err(malformed)?)),
+        OpCode::MultiRead => {
+            let ops = multi::read_ops(&mut r.clone());
+            let mut writes = || multi::write_ops(&mut r).is_ok_and(|ops| !ops.is_empty());
+            Request::Read(R::MultiRead(
+                ops.map_err(|_| if writes() { Refusal::WritesInMultiRead } else { Refusal::Malformed })?,
+            ))
+        }
         OpCode::SetWatches => {
             let s: SetWatches<'_> = rec(&mut r)?;
             Request::Read(R::SetWatches(SetWatches2 {
@@ -157,7 +164,11 @@ fn body(op: i32, mut r: Reader<'_>) -> Result<Request<'_>, Refusal> {
         OpCode::SetData => Request::Write(W::SetData(rec(&mut r)?)),
         OpCode::SetAcl => Request::Write(W::SetAcl(rec(&mut r)?)),
         OpCode::Reconfig => Request::Write(W::Reconfig(rec(&mut r)?)),
-        OpCode::Multi => Request::Write(multi::write_ops(&mut r).map_or(W::MalformedMulti, W::Multi)),
+        OpCode::Multi => Request::Write(match multi::write_ops(&mut r) {
+            Ok(ops) => W::Multi(ops),
+            Err(NoMulti::Layout) => W::MalformedMulti,
+            Err(NoMulti::Null) => return Err(Refusal::Malformed),
+        }),
         OpCode::Sync => Request::Sync(rec(&mut r)?),
         OpCode::CloseSession => Request::CloseSession,
         OpCode::Auth => Request::Auth(AuthPacket::read(&mut r).map_err(|_| Refusal::Close)?),
@@ -177,7 +188,7 @@ impl Refusal {
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Unknown => ErrorCode::Unimplemented,
-            Self::Malformed | Self::Close => ErrorCode::MarshallingError,
+            Self::Malformed | Self::WritesInMultiRead | Self::Close => ErrorCode::MarshallingError,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::state::{Caller, Machine, TreeView as _, Watches};
 use crate::types::Millis;
 use crate::types::limits::{LANE_DEPTH, OUTBOX_SOFT, READ_CHUNK};
 use crate::wire::{Envelope, Greeting, Refusal, Request, parse, reply};
-use jute::records::proto::{AuthPacket, SetSaslResponse};
+use jute::records::proto::{AuthPacket, GetSaslRequest, SetSaslResponse};
 use jute::{ErrorCode, Record};
 use std::cell::RefCell;
 use std::future::Future;
@@ -192,6 +192,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                     self.auth(item.request.xid, packet);
                     if self.conn.phase() == Phase::Closing { None } else { self.next_request(input)? }
                 }
+                Ok(Request::Sasl(GetSaslRequest { token: None })) => return Err(Over),
                 Ok(Request::Sasl(_)) => {
                     self.sasl(item.request.xid);
                     self.next_request(input)?
@@ -350,6 +351,7 @@ pub fn answer(
             reply::bare(out, xid, -1, ErrorCode::Unimplemented);
             return true;
         }
+        Err(Refusal::WritesInMultiRead) => reply::writes_in_multi_read(out, xid, machine.last_zxid().0),
         Err(refusal) => reply::bare(out, xid, machine.last_zxid().0, refusal.code()),
         Ok(Request::Write(_) | Request::CloseSession | Request::Auth(_) | Request::Sasl(_)) => {}
     }
@@ -409,8 +411,14 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
             if this.is_paused() {
                 return Poll::Pending;
             }
-            if this.conn.phase() == Phase::Open && !this.partial.is_empty() && this.run_partial().is_err() {
-                return Poll::Ready(());
+            // What came behind the greeting runs before anything more is read.
+            if this.conn.phase() == Phase::Open && !this.partial.is_empty() {
+                let before = this.partial.len();
+                match this.run_partial() {
+                    Err(Over) => return Poll::Ready(()),
+                    Ok(()) if this.partial.len() != before => continue,
+                    Ok(()) => {}
+                }
             }
             match this.receive(cx) {
                 Poll::Ready(Err(Over)) => return Poll::Ready(()),

@@ -48,9 +48,9 @@ fn next_version(current: i32, expected: i32) -> Result<i32, Fault> {
 }
 
 fn full_path<'p>(path: Option<&'p Text<'_>>) -> Result<&'p str, Fault> {
-    let path = path.ok_or(Fault::Broken)?;
-    path::validate(path).map_err(|_| Fault::Refused(ErrorCode::BadArguments))?;
-    Ok(path)
+    path.map(|p| &**p)
+        .filter(|path| path::validate(path).is_ok())
+        .ok_or(Fault::Refused(ErrorCode::BadArguments))
 }
 
 /// Parent of a path that is to be deleted (`getParentPathAndValidate`): no full check.
