@@ -1,4 +1,4 @@
-//! What a node and a watch cost, by sizes of types and of allocator classes.
+//! What a node and a watch cost.
 
 use super::*;
 use crate::state::watch::{Mode, Table};
@@ -12,6 +12,22 @@ fn a_plain_leaf_needs_no_second_allocation() {
     assert_eq!(m.tree.stat(id).mtime, 0);
     m.replay(&payload(1, 2, 0, &set_data("/a", b"x", 1), None)).unwrap();
     assert!(m.tree.has_extras(id));
+}
+
+/// The budget is 185 bytes for a node of 100 bytes with a name of 8, whose block allocators round up to 112.
+#[test]
+fn nodes_are_small() {
+    let mut m = Machine::new(Settings { digest: false, ..Settings::default() });
+    m.replay(&payload(1, 1, 0, &create("/bench"), None)).unwrap();
+    let n = 100_000;
+    for i in 0..n {
+        let path = Text::Owned(format!("/bench/n{i:07}"));
+        let Body::Create(mut c) = create("/") else { panic!() };
+        (c.path, c.data) = (path, Some([7; 100].as_slice()));
+        m.replay(&payload(1, i + 2, 0, &Body::Create(c), None)).unwrap();
+    }
+    let each = m.tree.bytes() as f64 / n as f64;
+    assert!((64.0 + 108.0..181.0).contains(&each), "{each}");
 }
 
 #[test]

@@ -6,13 +6,14 @@
 //! Invariants: every node but the root is in the index and in its parent's list of children; `data_size` is
 //! the sum of path and data lengths, counted as the reference counts them.
 
+mod index;
 mod node;
 mod owners;
 mod slab;
 
 use super::acl_table::AclId;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use index::Index;
 use jute::records::data::{Stat, StatPersisted};
 use node::Node;
 use slab::{NONE, Slab, VACANT};
@@ -32,7 +33,7 @@ pub const ROOT: NodeId = NodeId(0);
 #[derive(Debug)]
 pub struct Tree {
     slab: Slab,
-    index: HashTable<u32>,
+    index: Index,
     hasher: FixedState,
     data_size: i64,
 }
@@ -41,11 +42,6 @@ pub struct Tree {
 fn units(text: &str) -> i64 {
     let n = if text.is_ascii() { text.len() } else { text.chars().map(char::len_utf16).sum() };
     n.cast_signed() as i64
-}
-
-/// The index wants 64 bits, the low ones for the place and the high ones as a tag; nodes keep 32.
-const fn spread(hash: u32) -> u64 {
-    (hash as u64) << 32 | hash as u64
 }
 
 /// The root goes by two names.
@@ -60,7 +56,7 @@ impl Tree {
         let mut slab = Slab::new();
         slab.insert(Node::new("", Some(&[]), AclId::OPEN.0, 0, 0));
         // The reference keeps its root under both names, and counts both.
-        Self { slab, index: HashTable::new(), hasher: FixedState::with_seed(seed), data_size: 1 }
+        Self { slab, index: Index::new(), hasher: FixedState::with_seed(seed), data_size: 1 }
     }
 
     fn hash(&self, path: &str) -> u32 {
@@ -92,7 +88,7 @@ impl Tree {
         }
         let hash = self.hash(path);
         let is = |id: &u32| self.slab.node(*id).hash == hash && self.is_at(*id, path.as_bytes());
-        self.index.find(spread(hash), is).copied().map(NodeId)
+        self.index.find(hash, is).map(NodeId)
     }
 
     /// Nodes, the root once.
@@ -156,7 +152,7 @@ impl Tree {
         family.first_child = id;
         family.num_children += 1;
         let slab = &self.slab;
-        self.index.insert_unique(spread(hash), id, |id| spread(slab.node(*id).hash));
+        self.index.insert(hash, id, |id| slab.node(id).hash);
         self.data_size += units(path) + self.slab.node(id).data_len().cast_signed() as i64;
         self.set_stat(NodeId(id), stat);
         NodeId(id)
@@ -170,9 +166,7 @@ impl Tree {
         }
         let (parent, next, prev, hash) = (node.parent, node.next, node.prev, node.hash);
         self.data_size -= units(path) + node.data_len().cast_signed() as i64;
-        if let Ok(entry) = self.index.find_entry(spread(hash), |other| *other == id.0) {
-            entry.remove();
-        }
+        self.index.remove(hash, id.0);
         if next != NONE {
             self.slab.node_mut(next).prev = prev;
         }
@@ -317,6 +311,13 @@ impl Tree {
         let m = node.more_mut();
         (m.mzxid, m.mtime, m.pzxid, m.owner) = (s.mzxid, s.mtime, s.pzxid, s.ephemeral_owner);
         (m.version, m.cversion, m.aversion) = (s.version, s.cversion, s.aversion);
+    }
+
+    /// What all nodes take, but for the rounding of the allocator and the rest of the last chunk.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let node = |n: u32| self.slab.get(n).map_or(0, Node::bytes);
+        (0..self.slab.top()).map(node).sum::<usize>() + self.index.bytes()
     }
 
     /// Does the node need more than its cache line?

@@ -109,6 +109,11 @@ impl Node {
         (self.block, self.name_len) = block(self.split().0, data);
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.block.len() + self.more.as_ref().map_or(0, |_| size_of::<More>())
+    }
+
     pub(super) fn more(&self) -> Option<&More> {
         self.more.as_deref()
     }

@@ -11,8 +11,10 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The parent of a free slot.
 pub(super) const VACANT: u32 = u32::MAX - 1;
 
-/// Nodes of a chunk. 256 KiB each: growth costs one such step, never a copy of what is there.
+/// Numbers of a chunk. 256 KiB of nodes: growth costs one such step, never a copy of what is there.
 const CHUNK: usize = 4096;
+/// Nodes of a chunk: the last number stays unused, as the allocator rounds a full 256 KiB up by a quarter.
+const SLOTS: usize = CHUNK - 1;
 const SHIFT: u32 = CHUNK.trailing_zeros();
 
 #[derive(Debug)]
@@ -51,6 +53,14 @@ impl Slab {
         }
     }
 
+    /// The first id that was never handed out.
+    fn next(&self) -> u32 {
+        match self.chunks.last() {
+            Some(last) if last.len() == SLOTS => (self.chunks.len() << SHIFT) as u32,
+            _ => self.top(),
+        }
+    }
+
     /// The node in use under this number, if there is one.
     pub(super) fn get(&self, id: u32) -> Option<&Node> {
         let node = self.chunks.get((id >> SHIFT) as usize)?.get(id as usize & (CHUNK - 1))?;
@@ -76,11 +86,11 @@ impl Slab {
             *self.node_mut(id) = node;
             return id;
         }
-        let id = self.top();
+        let id = self.next();
         match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK => last.push(node),
+            Some(last) if last.len() < SLOTS => last.push(node),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut chunk = Vec::with_capacity(SLOTS);
                 chunk.push(node);
                 self.chunks.push(chunk);
             }
@@ -103,13 +113,13 @@ mod tests {
     fn slots_are_used_again() {
         let mut slab = Slab::new();
         let ids: Vec<u32> = (0..5000).map(|n| slab.insert(Node::new("n", None, 0, n, 0))).collect();
-        assert_eq!((slab.len(), slab.top(), ids[4999]), (5000, 5000, 4999));
+        assert_eq!((slab.len(), slab.top(), ids[4999]), (5000, 5001, 5000));
         slab.remove(7);
         slab.remove(4500);
-        assert!(slab.get(7).is_none() && slab.get(8).is_some() && slab.get(5000).is_none());
+        assert!(slab.get(7).is_none() && slab.get(8).is_some() && slab.get(4095).is_none());
         assert_eq!(slab.insert(Node::new("a", None, 0, 0, 0)), 4500);
         assert_eq!(slab.insert(Node::new("b", None, 0, 0, 0)), 7);
-        assert_eq!((slab.len(), slab.top()), (5000, 5000));
+        assert_eq!((slab.len(), slab.top()), (5000, 5001));
     }
 
     #[test]
