@@ -401,6 +401,9 @@ mod tests {
         let names: Vec<&str> = tree.children(a).map(|c| tree.name(c)).collect();
         assert_eq!((names, tree.num_children(a)), (vec!["3", "1"], 2));
         assert_eq!(tree.find("/a/2"), None);
+        tree.remove(tree.find("/a/1").unwrap(), "/a/1");
+        assert_eq!(tree.children(a).map(|c| tree.name(c)).collect::<Vec<_>>(), ["3"]);
+        add(&mut tree, "/a/1");
         assert_eq!(tree.subtree(ROOT).count(), 4);
         assert_eq!(tree.subtree(a).count(), 3);
     }

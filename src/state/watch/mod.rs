@@ -209,6 +209,10 @@ mod tests {
         }
         assert_eq!(fired(&w, Table::Data, "/ab"), [1]);
         assert_eq!(fired(&w, Table::Data, "/"), [1]);
+        w.add_recursive(A, "/a");
+        w.add(A, "/a/b", Table::Data, Mode::Standard);
+        assert_eq!(fired(&w, Table::Data, "/a/b"), [1, 2], "three reasons, one event");
+        assert!(w.remove(A, "/a", WatcherType::Any));
         assert!(w.remove(A, "/", WatcherType::PersistentRecursive));
         assert!(w.remove(B, "/a", WatcherType::Any));
         assert_eq!(fired(&w, Table::Data, "/a/b"), [0; 0]);
