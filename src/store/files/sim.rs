@@ -43,8 +43,10 @@ pub enum Op {
         /// The file.
         inode: u64,
     },
-    /// Another name.
+    /// Another name for a file: what becomes durable is that the new name stands for this very file.
     Rename {
+        /// The file.
+        inode: u64,
         /// The old one.
         from: PathBuf,
         /// The new one.
@@ -138,10 +140,11 @@ impl Disk {
                 let content = self.inodes.entry(*inode).or_default();
                 content.resize(usize::try_from(*len).unwrap_or(usize::MAX), 0);
             }
-            Op::Rename { from, to } => {
-                if let Some(inode) = self.names.remove(from) {
-                    self.names.insert(to.clone(), inode);
+            Op::Rename { inode, from, to } => {
+                if self.names.get(from) == Some(inode) {
+                    self.names.remove(from);
                 }
+                self.names.insert(to.clone(), *inode);
             }
             Op::Remove { path } => {
                 self.names.remove(path);
@@ -343,6 +346,19 @@ impl SimFiles {
         Self::with(disk)
     }
 
+    /// A number that is the same for the same names and contents, to tell states apart.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        use std::hash::{BuildHasher, Hash, Hasher};
+        let inner = self.0.lock();
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        for (path, inode) in &inner.now.names {
+            path.hash(&mut hasher);
+            inner.now.inodes.get(inode).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     /// The disk as it is now, with nothing recorded yet and everything durable: a process that was killed.
     #[must_use]
     pub fn killed(&self) -> Self {
@@ -474,10 +490,10 @@ impl Files for SimFiles {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut inner = self.0.lock();
         inner.check(false)?;
-        if !inner.now.names.contains_key(from) {
+        let Some(inode) = inner.now.names.get(from).copied() else {
             return Err(io::ErrorKind::NotFound.into());
-        }
-        inner.record(Op::Rename { from: from.to_path_buf(), to: to.to_path_buf() });
+        };
+        inner.record(Op::Rename { inode, from: from.to_path_buf(), to: to.to_path_buf() });
         Ok(())
     }
 

@@ -254,10 +254,10 @@ pub fn judge(at: u64, tail: &[u8], limit: usize) -> LogEnd {
     let found = checksum(payload);
     if found == stored && len >= TXN_HEADER_LEN {
         // The payload arrived. Its end byte did not, or was altered.
-        let own_sector = (at + end as u64).is_multiple_of(SECTOR);
+        let unwritten = last < end || covers_blank_sector(at, tail, len + FRAME_LEN);
         return match end_byte {
             None => LogEnd::TornTail(at),
-            Some(0) if last < end || own_sector => LogEnd::TornTail(at),
+            Some(0) if unwritten => LogEnd::TornTail(at),
             Some(END) => LogEnd::Corrupt(at, Why::ImpossibleLength(i32::try_from(len).unwrap_or(i32::MAX))),
             Some(_) => LogEnd::Corrupt(at, Why::EndByte),
         };
@@ -472,15 +472,15 @@ mod tests {
         let kept = file(&[noise(60, 1)]);
         let whole = file(&[noise(60, 1), noise(700, 2)]);
         for cut in kept.len() + 1..whole.len() {
-            let mut bytes = whole[..cut].to_vec();
-            assert_eq!(end_of(&bytes), (1, LogEnd::TornTail(kept.len() as u64)), "cut at {cut}");
-            bytes.resize(8192, 0);
-            let (found, end) = end_of(&bytes);
-            assert_eq!(found, 1);
-            assert!(
-                matches!(end, LogEnd::TornTail(_) | LogEnd::Clean(_)) && end.offset() == kept.len() as u64,
-                "cut at {cut} and padded: {end:?}"
-            );
+            for padded in [0, 8192] {
+                let mut bytes = whole[..cut].to_vec();
+                bytes.resize(cut.max(padded), 0);
+                let (found, end) = end_of(&bytes);
+                assert_eq!((found, end.offset()), (1, kept.len() as u64), "cut at {cut}");
+                let zeros = bytes[kept.len()..].iter().all(|b| *b == 0);
+                assert_eq!(matches!(end, LogEnd::Clean(_)), zeros, "cut at {cut}: {end:?}");
+                assert!(!matches!(end, LogEnd::Corrupt(..)), "cut at {cut}: {end:?}");
+            }
         }
     }
 
