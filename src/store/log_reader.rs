@@ -112,9 +112,12 @@ impl LogCursor {
     fn fill(&mut self, n: usize) -> Result<(), StoreError> {
         let start = self.offset();
         let left = usize::try_from(self.len.saturating_sub(start)).unwrap_or(usize::MAX);
-        let mut bytes = self.window.get(self.at..).unwrap_or_default().to_vec();
-        let have = bytes.len();
-        bytes.resize(n.max(WINDOW).min(left).max(have), 0);
+        let kept = self.window.get(self.at..).unwrap_or_default();
+        let have = kept.len();
+        let mut bytes = vec![0; n.max(WINDOW).min(left).max(have)];
+        if let Some(front) = bytes.get_mut(..have) {
+            front.copy_from_slice(kept);
+        }
         let room = bytes.get_mut(have..).unwrap_or_default();
         let got = self
             .file
