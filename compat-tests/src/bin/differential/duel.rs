@@ -128,10 +128,7 @@ impl Duel {
 
     fn play(&mut self, steps: &[Step], exact_sessions: bool) -> Result<(), Box<Difference>> {
         self.now_at = 0;
-        let trace = self.trace.take();
-        let measured = self.measure(exact_sessions);
-        self.trace = trace;
-        measured?;
+        self.aside(|duel| duel.measure(exact_sessions))?;
         let mut since = 0;
         for (at, step) in steps.iter().enumerate() {
             self.now_at = at;
@@ -148,8 +145,24 @@ impl Duel {
         }
         self.now_at = steps.len();
         self.step(&Step::Barrier)?;
-        self.compare_trees()?;
+        self.aside(Self::compare_trees)?;
         self.end_sessions()
+    }
+
+    /// Something that belongs to every sequence: traced only where it finds a difference.
+    fn aside(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<(), Box<Difference>>,
+    ) -> Result<(), Box<Difference>> {
+        let trace = self.trace.take();
+        let result = work(self);
+        self.trace = trace;
+        if let Err(d) = &result {
+            self.note(|| format!("apart from the sequence: {}", d.step));
+            self.note(|| format!("    left:  {}", text(&d.left)));
+            self.note(|| format!("    right: {}", text(&d.right)));
+        }
+        result
     }
 
     /// Fixes the zxid from which this sequence counts.

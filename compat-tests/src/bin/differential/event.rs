@@ -3,11 +3,12 @@
 //!
 //! It judges nothing. Invariant: every byte of a frame reaches the compared form, directly or as a name.
 
-use jute::{DecodeError, OpCode, Reader, writer};
+use jute::{Reader, writer};
 
 use crate::conn::Owed;
 use crate::names::Names;
 use crate::request::{op_name, show};
+use crate::walk::walk;
 
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,196 +53,6 @@ impl Event {
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.what == other.what && self.bytes == other.bytes
     }
-}
-
-/// Walks a frame and writes its compared form and its description.
-struct Walk<'a, 'n> {
-    r: Reader<'a>,
-    names: &'n mut Names,
-    out: Vec<u8>,
-    text: String,
-}
-
-type Walked = Result<(), DecodeError>;
-
-impl<'a> Walk<'a, '_> {
-    fn say(&mut self, what: impl AsRef<str>) {
-        if !self.text.is_empty() {
-            self.text.push(' ');
-        }
-        self.text.push_str(what.as_ref());
-    }
-
-    fn i32(&mut self, label: &str) -> Result<i32, DecodeError> {
-        let v = self.r.i32()?;
-        writer::i32(&mut self.out, v);
-        self.say(format!("{label}={v}"));
-        Ok(v)
-    }
-
-    fn zxid(&mut self, label: &str) -> Result<i64, DecodeError> {
-        let v = self.r.i64()?;
-        let named = self.names.zxid(v);
-        writer::i64(&mut self.out, named);
-        self.say(format!("{label}={named}"));
-        Ok(v)
-    }
-
-    fn buffer(&mut self, label: &str) -> Result<Option<&'a [u8]>, DecodeError> {
-        let v = self.r.buffer()?;
-        writer::buffer(&mut self.out, v);
-        self.say(format!("{label}={}", show(v)));
-        Ok(v)
-    }
-
-    fn bool(&mut self) -> Result<bool, DecodeError> {
-        let v = self.r.u8()?;
-        self.out.push(v);
-        Ok(v != 0)
-    }
-
-    fn stat(&mut self) -> Walked {
-        self.say("{");
-        let czxid = self.zxid("czxid")?;
-        let mzxid = self.zxid("mzxid")?;
-        for (label, zxid) in [("ctime", czxid), ("mtime", mzxid)] {
-            let time = self.r.i64()?;
-            let named = self.names.time(zxid, time);
-            writer::i64(&mut self.out, named);
-            if named != 0 {
-                self.say(format!("{label}={time}(impossible)"));
-            }
-        }
-        for label in ["version", "cversion", "aversion"] {
-            self.i32(label)?;
-        }
-        let owner = self.r.i64()?;
-        let named = self.names.session(owner);
-        writer::i64(&mut self.out, named);
-        self.say(format!("owner=session {named}"));
-        self.i32("length")?;
-        self.i32("children")?;
-        self.zxid("pzxid")?;
-        self.say("}");
-        Ok(())
-    }
-
-    /// Elements of one or more buffers, in any order: sorted.
-    fn unordered(&mut self, fields: usize) -> Walked {
-        let count = self.r.i32()?;
-        writer::i32(&mut self.out, count);
-        let mut items = Vec::new();
-        for _ in 0..count.max(0) {
-            let mut item = Vec::new();
-            for _ in 0..fields {
-                item.push(self.r.buffer()?);
-            }
-            items.push(item);
-        }
-        items.sort();
-        self.say(format!("{count}["));
-        for item in items {
-            for field in item {
-                writer::buffer(&mut self.out, field);
-                self.say(show(field));
-            }
-        }
-        self.say("]");
-        Ok(())
-    }
-
-    /// An access list. Neighbours with the same bits under `digest` may be what `auth` was expanded to, which
-    /// has no promised order: they are sorted.
-    fn acls(&mut self) -> Walked {
-        let count = self.r.i32()?;
-        writer::i32(&mut self.out, count);
-        let mut list = Vec::new();
-        for _ in 0..count.max(0) {
-            list.push((self.r.i32()?, self.r.buffer()?, self.r.buffer()?));
-        }
-        let alike = |a: &(i32, Option<&[u8]>, Option<&[u8]>), b: &(i32, Option<&[u8]>, Option<&[u8]>)| {
-            a.0 == b.0 && a.1 == b.1 && a.1 == Some(b"digest")
-        };
-        for run in list.chunk_by_mut(alike) {
-            run.sort();
-        }
-        self.say(format!("{count}["));
-        for (perms, scheme, id) in list {
-            writer::i32(&mut self.out, perms);
-            writer::buffer(&mut self.out, scheme);
-            writer::buffer(&mut self.out, id);
-            self.say(format!("{}:{}:{perms}", show(scheme), show(id)));
-        }
-        self.say("]");
-        Ok(())
-    }
-
-    fn results(&mut self) -> Walked {
-        loop {
-            let op = self.i32("; type")?;
-            let done = self.bool()?;
-            self.i32("err")?;
-            if done {
-                self.say("end");
-                return Ok(());
-            }
-            match op {
-                -1 => drop(self.i32("code")?),
-                op => self.body(op)?,
-            }
-        }
-    }
-
-    /// The record of a reply without an error, or of a result of a multi.
-    fn body(&mut self, op: i32) -> Walked {
-        let Some(op) = OpCode::from_code(op) else { return Ok(()) };
-        match op {
-            OpCode::Create | OpCode::Sync => drop(self.buffer("path")?),
-            OpCode::Exists | OpCode::SetData | OpCode::SetAcl => self.stat()?,
-            OpCode::GetData | OpCode::Reconfig => {
-                self.buffer("data")?;
-                self.stat()?;
-            }
-            OpCode::GetAcl => {
-                self.acls()?;
-                self.stat()?;
-            }
-            OpCode::GetChildren | OpCode::GetEphemerals => self.unordered(1)?,
-            OpCode::GetChildren2 => {
-                self.unordered(1)?;
-                self.stat()?;
-            }
-            OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
-                self.buffer("path")?;
-                self.stat()?;
-            }
-            OpCode::Multi | OpCode::MultiRead => self.results()?,
-            OpCode::GetAllChildrenNumber => drop(self.i32("total")?),
-            OpCode::AddWatch => drop(self.i32("err")?),
-            OpCode::WhoAmI => self.unordered(2)?,
-            OpCode::Sasl => drop(self.buffer("token")?),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Whatever is left belongs to the compared form as it is.
-    fn finish(mut self, what: What, zxid: i64, raw: &[u8], walked: &Walked) -> Event {
-        if walked.is_err() {
-            self.out.extend_from_slice(b"cut short");
-            self.say("CUT SHORT");
-        }
-        let rest = self.r.rest();
-        if !rest.is_empty() {
-            self.say(format!("LEFT OVER {}", rest.escape_ascii()));
-            self.out.extend_from_slice(rest);
-        }
-        Event { what, bytes: self.out, text: self.text, raw: raw.to_vec(), zxid }
-    }
-}
-
-fn walk<'a, 'n>(frame: &'a [u8], names: &'n mut Names) -> Walk<'a, 'n> {
-    Walk { r: Reader::new(frame), names, out: Vec::with_capacity(frame.len()), text: String::new() }
 }
 
 /// The answer to the first frame; also the session it grants.
@@ -319,7 +130,7 @@ mod tests {
 
     use jute::records::data::{Acl, ClientInfo, Id, Stat};
     use jute::records::proto::*;
-    use jute::{Record, encode};
+    use jute::{OpCode, Record, encode};
 
     use super::*;
 

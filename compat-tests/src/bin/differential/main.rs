@@ -10,6 +10,7 @@ mod deviations;
 mod directed;
 mod duel;
 mod event;
+mod fields;
 mod garbage;
 mod generate;
 mod names;
@@ -19,6 +20,7 @@ mod rng;
 mod shrink;
 mod side;
 mod step;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -225,8 +227,9 @@ impl Run {
                 for line in self.duel.trace.take().unwrap_or_default() {
                     line.lines().for_each(|l| println!("#   {l}"));
                 }
-                if let Some(again) = again {
-                    show(&again);
+                match again {
+                    Some(again) => show(&again),
+                    None => println!("# the last time it was not there: it depends on time"),
                 }
             }
         }

@@ -176,10 +176,12 @@ impl Side {
         })
     }
 
-    /// One frame, or the end.
+    /// One frame, or the end; or both, where the frame announces it.
     fn one(&mut self, at: usize, deadline: Instant) -> Vec<Event> {
         let mut events = Vec::new();
-        self.receive(at, deadline, &mut events);
+        if self.receive(at, deadline, &mut events) && events.last().is_some_and(announces_end) {
+            self.receive(at, deadline, &mut events);
+        }
         events
     }
 

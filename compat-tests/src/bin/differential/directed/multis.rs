@@ -1,5 +1,7 @@
 //! Several operations as one.
 
+use std::slice::from_ref;
+
 use jute::OpCode;
 
 use super::{Directed, Script, script};
@@ -29,7 +31,7 @@ fn failing(s: &mut Script) {
             subs.insert(at, wrong.clone());
             s.each(0, [multi(&subs), exists(format!("{root}/g0"), false)]);
         }
-        s.each(0, [multi(&[wrong.clone()]), multi(&[wrong.clone(), wrong])]);
+        s.each(0, [multi(from_ref(&wrong)), multi(&[wrong.clone(), wrong])]);
     }
 }
 
@@ -94,7 +96,7 @@ fn layouts(s: &mut Script) {
         bare(OpCode::CloseSession),
         bare(OpCode::Ping),
         multi(&[]),
-        multi(&[good.clone()]),
+        multi(from_ref(&good)),
         raw(0, vec![], ""),
         raw(-1, vec![0, 0, 0, 0], ""),
         raw(99, vec![], ""),
@@ -113,10 +115,10 @@ fn layouts(s: &mut Script) {
         s.each(
             0,
             [
-                multi(&[stranger.clone()]),
+                multi(from_ref(stranger)),
                 multi(&[good.clone(), stranger.clone()]),
                 multi(&[stranger.clone(), good.clone()]),
-                multi_read(&[stranger.clone()]),
+                multi_read(from_ref(stranger)),
                 multi_read(&[get(&root, false), stranger.clone()]),
                 exists(format!("{root}/g"), false),
             ],
@@ -126,7 +128,7 @@ fn layouts(s: &mut Script) {
     for op in [OpCode::Multi, OpCode::MultiRead] {
         s.each(
             0,
-            [unfinished(op, &[]), unfinished(op, &[good.clone()]), unfinished(op, &[get(&root, false)])],
+            [unfinished(op, &[]), unfinished(op, from_ref(&good)), unfinished(op, &[get(&root, false)])],
         );
         s.each(0, [finished(op, &[]).trailing(b"more")]);
         // The end marker counts whatever its type and error say; so does `done` on a real operation.
