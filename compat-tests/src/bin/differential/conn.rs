@@ -36,6 +36,8 @@ pub(crate) struct Conn {
     next_xid: i32,
     /// The answer to the first frame has no header and is not here yet.
     pub(crate) greeting_owed: bool,
+    /// Half a frame went out: whatever is sent now would be its other half.
+    pub(crate) in_a_frame: bool,
 }
 
 impl Conn {
@@ -43,7 +45,8 @@ impl Conn {
         let stream = TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-        Ok(Self { stream, inbox: Vec::new(), owed: VecDeque::new(), next_xid: 1, greeting_owed: false })
+        let (inbox, owed) = (Vec::new(), VecDeque::new());
+        Ok(Self { stream, inbox, owed, next_xid: 1, greeting_owed: false, in_a_frame: false })
     }
 
     /// The next ordinary xid.

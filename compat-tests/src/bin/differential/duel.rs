@@ -299,8 +299,9 @@ fn tidy(side: &mut Side) {
     }
     let open_to_all = open();
     for path in ["/", "/zookeeper", "/zookeeper/quota"] {
-        let is_open = |e: &Event| e.raw.get(16..43) == Some(OPEN_LIST.as_slice());
-        if !ask(side, JANITOR, vec![get_acl(path)]).iter().any(is_open) {
+        let shut =
+            |e: &Event| is_answer(e, OpCode::GetAcl) && e.raw.get(16..43) != Some(OPEN_LIST.as_slice());
+        if ask(side, JANITOR, vec![get_acl(path)]).iter().any(shut) {
             ask(side, JANITOR, vec![set_acl(path, &open_to_all, -1)]);
         }
     }
@@ -327,9 +328,13 @@ fn is_reply(event: &Event, wanted: OpCode) -> bool {
     matches!(event.what, What::Reply { op, .. } if op == wanted.code())
 }
 
+fn is_answer(event: &Event, wanted: OpCode) -> bool {
+    matches!(event.what, What::Reply { op, err: 0 } if op == wanted.code())
+}
+
 /// The names in the answer to getChildren, sorted; none in any other event.
 fn names_of(event: &Event) -> Vec<String> {
-    if !matches!(event.what, What::Reply { op, err: 0 } if op == OpCode::GetChildren.code()) {
+    if !is_answer(event, OpCode::GetChildren) {
         return Vec::new();
     }
     let mut r = Reader::new(&event.raw);

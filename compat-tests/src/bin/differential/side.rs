@@ -82,14 +82,15 @@ impl Side {
                     conn.send(&bytes);
                 }
             }
-            Step::Bytes { slot, bytes, .. } => {
+            Step::Bytes { slot, bytes, wait, .. } => {
                 if let Some(conn) = &mut self.slot(*slot).conn {
+                    conn.in_a_frame = !wait;
                     conn.send(bytes);
                 }
             }
             Step::Barrier => {
                 for slot in &mut self.slots {
-                    if let Some(conn) = &mut slot.conn {
+                    if let Some(conn) = slot.conn.as_mut().filter(|c| !c.in_a_frame) {
                         let bytes = queue(conn, &[crate::request::ping()], last);
                         conn.send(&bytes);
                     }

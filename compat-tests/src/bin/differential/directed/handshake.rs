@@ -149,6 +149,9 @@ fn in_pieces(s: &mut Script) {
     s.connect(0);
     s.bytes(0, "half a ping", vec![0, 0, 0, 8, 0xff, 0xff], false);
     s.each(1, [ping()]);
+    s.bytes(0, "its other half", vec![0xff, 0xfe, 0, 0, 0, 11], true);
+    s.bytes(0, "half a ping", vec![0, 0, 0, 8, 0xff, 0xff], false);
+    s.each(1, [ping()]);
     s.drop(0);
     s.first(
         0,
