@@ -21,8 +21,8 @@ func basics() []check {
 		{"create: null and empty data", quick, nullAndEmpty},
 		{"create: sequential numbers", quick, sequences},
 		{"create: ephemeral and ephemeral sequential", quick, ephemerals},
-		{"create: container", quick, container},
-		{"create: TTL and sequential TTL", quick, ttl},
+		{"create: container, swept once emptied", 25 * time.Second, container},
+		{"create: TTL and sequential TTL, swept in time", 25 * time.Second, ttl},
 		{"create: protected ephemeral sequential", quick, protected},
 		{"set: versions", quick, setVersions},
 		{"delete: versions and children", quick, deletes},
@@ -119,6 +119,8 @@ func container(c *client, root string) {
 	same("data", data, "v")
 	same("owner is not shown", stat.EphemeralOwner, int64(0))
 	c.create(path+"/child", nil, zk.FlagPersistent)
+	c.delete(path + "/child")
+	must("sweep", eventually("removal of the emptied container", 10*time.Second, func() bool { return !c.exists(path) }))
 }
 
 func ttl(c *client, root string) {
@@ -132,6 +134,10 @@ func ttl(c *client, root string) {
 	same("sequential path", path, root+"/ts-0000000001")
 	_, err = c.CreateTTL(root+"/zero", nil, zk.FlagTTL, anyone, 0)
 	fails("ttl of zero", err, zk.ErrBadArguments)
+	path, err = c.CreateTTL(root+"/short", nil, zk.FlagTTL, anyone, 700*time.Millisecond)
+	must("short ttl", err)
+	must("sweep", eventually("removal of the outlived node", 10*time.Second, func() bool { return !c.exists(path) }))
+	same("node with time left", c.exists(root+"/t"), true)
 }
 
 func protected(c *client, root string) {
