@@ -1,0 +1,80 @@
+//! Summaries by key, where the keys come up while serving: namespaces, peers.
+
+use super::summary::{Summary, Totals};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+/// Keys at most. Each shows as five lines of `mntr`; beyond this many nobody reads them, and a client that
+/// creates top-level nodes without end must not cost memory after they are gone.
+pub const KEYS: usize = 10_000;
+
+type Hasher = BuildHasherDefault<std::collections::hash_map::DefaultHasher>;
+
+/// One value per key, made when the key first comes up.
+#[derive(Debug)]
+pub struct Keyed<T> {
+    by_key: RwLock<HashMap<Box<str>, Arc<T>, Hasher>>,
+}
+
+impl<T> Default for Keyed<T> {
+    fn default() -> Self {
+        Self { by_key: RwLock::default() }
+    }
+}
+
+impl<T: Default> Keyed<T> {
+    /// Runs `f` with the value of this key. A new key is left out once there are [`KEYS`].
+    pub fn with(&self, key: &str, f: impl FnOnce(&T)) {
+        if let Some(value) = self.by_key.read().get(key) {
+            return f(value);
+        }
+        let mut by_key = self.by_key.write();
+        if by_key.len() < KEYS || by_key.contains_key(key) {
+            f(by_key.entry(key.into()).or_default());
+        }
+    }
+
+    /// Every key with its value, in order of keys.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Box<str>, Arc<T>)> {
+        let mut all: Vec<_> =
+            self.by_key.read().iter().map(|(key, value)| (key.clone(), Arc::clone(value))).collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+}
+
+impl Keyed<Summary> {
+    /// What each has come to.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(Box<str>, Totals)> {
+        self.all().into_iter().map(|(key, summary)| (key, summary.totals())).collect()
+    }
+
+    /// Begins anew; the keys stay.
+    pub fn reset(&self) {
+        self.by_key.read().values().for_each(|summary| summary.reset());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bounded_and_outlive_a_reset() {
+        let keyed: Keyed<Summary> = Keyed::default();
+        keyed.with("app", |s| s.add(7));
+        for n in 0..KEYS + 10 {
+            keyed.with(&n.to_string(), |s| s.add(1));
+        }
+        keyed.with("app", |s| s.add(1));
+        assert_eq!(keyed.all().len(), KEYS);
+        let app = |k: &Keyed<Summary>| k.totals().into_iter().find(|t| &*t.0 == "app").unwrap().1;
+        assert_eq!(app(&keyed), Totals { count: 2, sum: 8, min: 1, max: 7 });
+        keyed.reset();
+        assert_eq!(app(&keyed), Totals::default());
+    }
+}
