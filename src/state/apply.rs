@@ -226,12 +226,14 @@ impl Machine {
         self.owners.add(id, stat.ephemeral_owner);
         let share = self.share(&path, id);
         self.digest_change(0, share);
+        // The client is told the node as it was born, also where the books are written into it right after.
+        let born = (op != OpCode::Create).then(|| self.shown_stat(id));
         self.quotas.created(&mut self.tree, &path, length(data));
         audience.data(EventType::NodeCreated, &path, self.acl_of(id));
         audience.family(parent_path, self.acl_of(parent));
-        Ok(match op {
-            OpCode::Create => Outcome::Created(path),
-            _ => Outcome::CreatedWithStat(path, self.shown_stat(id)),
+        Ok(match born {
+            None => Outcome::Created(path),
+            Some(stat) => Outcome::CreatedWithStat(path, stat),
         })
     }
 

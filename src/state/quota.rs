@@ -234,10 +234,10 @@ impl Quotas {
     }
 }
 
-/// Counts a subtree and writes the totals into its stats node.
+/// Counts a subtree and writes the totals into its stats node, over whatever stood there.
 fn recompute(tree: &mut Tree, path: &str) {
     let Some(stats) = tree.find(&format!("{QUOTA}{path}/{STATS}")) else { return };
-    let mut track = Track::parse(tree.data(stats));
+    let mut track = Track::parse(None);
     (track.count, track.bytes) = (0, 0);
     if let Some(top) = tree.find(path) {
         for id in tree.subtree(top) {

@@ -40,6 +40,11 @@ fn path<'p>(path: Asked<'_, 'p>) -> Result<&'p str, ErrorCode> {
     path.as_deref().ok_or(ErrorCode::MarshallingError)
 }
 
+/// The path of a watch. A missing one is a path like any other, at which nothing ever happens.
+fn watched<'p>(path: Asked<'_, 'p>) -> &'p str {
+    path.as_deref().unwrap_or("\0")
+}
+
 impl Machine {
     /// Appends the whole reply to a read, in front of it the events that setWatches makes up for.
     pub fn answer(
@@ -60,7 +65,11 @@ impl Machine {
         };
         let reply = ReplyWriter::begin(out, xid, self.last_zxid);
         let result = replayed.and_then(|()| answer.body(request, out));
-        reply.finish(out, result.err().unwrap_or(ErrorCode::Ok));
+        let error = result.err().unwrap_or(ErrorCode::Ok);
+        match request {
+            ReadRequest::MultiRead(_) => reply.finish_with_body(out, error),
+            _ => reply.finish(out, error),
+        }
     }
 }
 
@@ -91,8 +100,10 @@ impl Answer<'_, '_> {
             }
             ReadRequest::GetAcl(r) => self.get_acl(path(&r.path)?, out),
             ReadRequest::GetAllChildrenNumber(r) => {
-                let id = self.readable(path(&r.path)?)?;
-                let below = self.machine.tree.descendants(id);
+                let path = path(&r.path)?;
+                let id = self.readable(path)?;
+                // The reference keeps the root under two names, and counts one of them below the other.
+                let below = self.machine.tree.descendants(id) + usize::from(path.is_empty());
                 writer::i32(out, i32::try_from(below).unwrap_or(i32::MAX));
                 Ok(())
             }
@@ -101,13 +112,13 @@ impl Answer<'_, '_> {
                 Ok(())
             }
             ReadRequest::MultiRead(ops) => self.multi_read(ops, out),
-            ReadRequest::AddWatch(r) => self.add_watch(path(&r.path)?, r.mode, out),
+            ReadRequest::AddWatch(r) => self.add_watch(watched(&r.path), r.mode, out),
             ReadRequest::CheckWatches(r) => {
-                let (path, kind) = (path(&r.path)?, watcher_type(r.kind)?);
+                let (path, kind) = (watched(&r.path), watcher_type(r.kind)?);
                 found(self.watches.check(self.caller.watcher, path, kind))
             }
             ReadRequest::RemoveWatches(r) => {
-                let (path, kind) = (path(&r.path)?, watcher_type(r.kind)?);
+                let (path, kind) = (watched(&r.path), watcher_type(r.kind)?);
                 found(self.watches.remove(self.caller.watcher, path, kind))
             }
             ReadRequest::WhoAmI => {
@@ -182,7 +193,9 @@ impl Answer<'_, '_> {
 
     /// Own ephemerals only. The prefix is one of text, not of components.
     fn ephemerals(&self, prefix: &str, out: &mut Vec<u8>) {
-        let all = prefix == "/" || prefix.trim().is_empty();
+        // Blank is what the reference's runtime trims: everything up to the space.
+        let blank = prefix.trim_matches(|c| c <= ' ');
+        let all = blank.is_empty() || blank == "/";
         let mut paths = self.machine.paths_of(self.machine.owners.of(self.caller.session).into_iter());
         paths.retain(|path| all || path.starts_with(prefix));
         writer::count(out, Some(paths.len()));
@@ -193,9 +206,13 @@ impl Answer<'_, '_> {
 
     /// Operations stand alone: one that fails says so in its place.
     fn multi_read(&self, ops: &[ReadOp<'_>], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        let mut whole = Ok(());
         for op in ops {
             let (ReadOp::GetData(r) | ReadOp::GetChildren(r)) = op;
-            let path = path(&r.path)?;
+            let Some(path) = r.path.as_deref() else {
+                whole = Err(ErrorCode::MarshallingError);
+                break;
+            };
             let start = out.len();
             let header = |op: OpCode| MultiHeader { op: op.code(), done: false, err: 0 };
             let result = match op {
@@ -214,7 +231,7 @@ impl Answer<'_, '_> {
             }
         }
         MultiHeader { op: OpCode::Error.code(), done: true, err: -1 }.write(out);
-        Ok(())
+        whole
     }
 
     /// Neither existence nor permission nor the path's form matters.
@@ -238,14 +255,10 @@ impl Answer<'_, '_> {
     /// Registers again what a reconnecting client had, and sends what it missed meanwhile. No permission is
     /// asked for, as in the reference.
     fn set_watches(&self, lists: &SetWatches2<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
-        let all = [&lists.data, &lists.exist, &lists.child, &lists.persistent, &lists.persistent_recursive];
-        for list in all {
-            // Nothing is done before everything is known to be there.
-            let list = list.as_ref().ok_or(ErrorCode::MarshallingError)?;
-            list.iter().try_for_each(|p| path(p).map(drop))?;
-        }
+        // A list or a path that is missing ends it there: what came before has been told and registered.
         let each = |list: &Option<Vec<Option<Text<'_>>>>, f: &mut dyn FnMut(&str)| {
-            list.iter().flatten().flatten().for_each(|path| f(path));
+            let list = list.as_ref().ok_or(ErrorCode::MarshallingError)?;
+            list.iter().try_for_each(|p| path(p).map(&mut *f))
         };
         let tree = &self.machine.tree;
         let watcher = self.caller.watcher;
@@ -255,18 +268,23 @@ impl Answer<'_, '_> {
             None => event(EventType::NodeDeleted, path),
             Some(mzxid) if mzxid > lists.relative_zxid => event(EventType::NodeDataChanged, path),
             Some(_) => standard(path, Table::Data),
-        });
+        })?;
         each(&lists.exist, &mut |path| match tree.find(path) {
             Some(_) => event(EventType::NodeCreated, path),
             None => standard(path, Table::Data),
-        });
+        })?;
         each(&lists.child, &mut |path| match tree.find(path).map(|id| tree.stat(id).pzxid) {
             None => event(EventType::NodeDeleted, path),
             Some(pzxid) if pzxid > lists.relative_zxid => event(EventType::NodeChildrenChanged, path),
             Some(_) => standard(path, Table::Child),
-        });
-        each(&lists.persistent, &mut |path| self.watches.add_persistent(watcher, path));
-        each(&lists.persistent_recursive, &mut |path| self.watches.add_recursive(watcher, path));
+        })?;
+        let anything = |list: &Option<Vec<Option<Text<'_>>>>, f: &dyn Fn(&str)| {
+            let list = list.as_ref().ok_or(ErrorCode::MarshallingError)?;
+            list.iter().for_each(|path| f(watched(path)));
+            Ok(())
+        };
+        anything(&lists.persistent, &|path| self.watches.add_persistent(watcher, path))?;
+        anything(&lists.persistent_recursive, &|path| self.watches.add_recursive(watcher, path))?;
         Ok(())
     }
 }

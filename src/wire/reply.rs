@@ -108,6 +108,16 @@ impl ReplyWriter {
     }
 }
 
+impl ReplyWriter {
+    /// Ends it and keeps the body, also behind an error: a multiRead that breaks off shows what it has.
+    pub fn finish_with_body(self, out: &mut [u8], error: ErrorCode) {
+        if let Some(slot) = out.get_mut(self.mark + HEADER..self.mark + HEADER + 4) {
+            slot.copy_from_slice(&error.code().to_be_bytes());
+        }
+        writer::end_frame(out, self.mark);
+    }
+}
+
 /// Appends a whole reply without a body.
 pub fn bare(out: &mut Vec<u8>, xid: i32, zxid: i64, error: ErrorCode) {
     ReplyWriter::begin(out, xid, zxid).finish(out, error);

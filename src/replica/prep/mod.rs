@@ -231,6 +231,9 @@ impl Prep {
         parts: &[WriteOp<'_>],
         mut payload: Vec<u8>,
     ) -> Entry {
+        if parts.iter().any(|part| part.path().is_none()) {
+            return Self::fail(case.zxid, payload, ErrorCode::MarshallingError);
+        }
         self.pending.begin_multi();
         let mut failed = false;
         writer::count(&mut payload, Some(parts.len()));

@@ -25,6 +25,18 @@ impl WriteOp<'_> {
             Self::Check(_) => OpCode::Check,
         }
     }
+
+    /// The path it is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(_, r) => r.path.as_deref(),
+            Self::CreateTtl(r) => r.path.as_deref(),
+            Self::Delete(r) => r.path.as_deref(),
+            Self::SetData(r) => r.path.as_deref(),
+            Self::Check(r) => r.path.as_deref(),
+        }
+    }
 }
 
 /// A create in any of its forms.
