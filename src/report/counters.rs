@@ -13,9 +13,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 /// Stripes of what every request touches. More threads than this share them in turns.
 pub(super) const STRIPES: usize = 8;
 
-/// Bytes that a stat adds to what was read, for `read_per_namespace`.
-const STAT_BYTES: i64 = 68;
-
 thread_local! {
     static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
 }
@@ -52,6 +49,14 @@ pub struct ResponseSizes {
     pub min: i64,
     /// Of the largest.
     pub max: i64,
+}
+
+impl ResponseSizes {
+    /// Of one frame; the reference leaves out the length in front.
+    fn of_frame(frame: u64) -> Self {
+        let size = i64::try_from(frame.saturating_sub(4)).unwrap_or(i64::MAX);
+        Self { last: size, min: size, max: size }
+    }
 }
 
 impl Default for ResponseSizes {
@@ -96,49 +101,60 @@ impl Counters {
         stripe.bytes_received.fetch_add(bytes, Relaxed);
     }
 
-    /// `count` replies of `bytes` in all went out, `latency` ms after their requests.
-    pub fn replied(&self, latency: i64, count: u64, bytes: u64) {
-        let stripe = self.stripe();
-        stripe.packets_sent.fetch_add(count, Relaxed);
-        stripe.response_bytes.fetch_add(bytes, Relaxed);
-        stripe.latency.add_many(latency.max(0), count);
-        if let Some(size) = bytes.checked_div(count) {
-            self.sized(size);
+    /// Replies and events went out: how many, the bytes of the replies among them, and the sizes of all.
+    pub fn sent(&self, packets: u64, bytes: u64, sizes: ResponseSizes) {
+        if packets > 0 {
+            let stripe = self.stripe();
+            stripe.packets_sent.fetch_add(packets, Relaxed);
+            stripe.response_bytes.fetch_add(bytes, Relaxed);
+            self.sized(sizes);
         }
     }
 
-    /// Those replies were to reads: `readlatency`.
-    pub fn reads_answered(&self, latency: i64, count: u64) {
-        if count > 0 {
-            self.stripe().reads.add_many(latency.max(0), count);
-            self.read_sample.add_many(latency.max(0), count);
-        }
+    /// A reply went out; `frame` is its length with the prefix.
+    pub fn replied(&self, frame: u64) {
+        self.sent(1, frame, ResponseSizes::of_frame(frame));
     }
 
-    /// Pieces of an answer to a four-letter word went out.
-    pub fn answered_word(&self, pieces: u64) {
+    /// An event went out; `frame` is its length with the prefix.
+    pub fn notified(&self, frame: u64) {
+        self.stripe().packets_sent.fetch_add(1, Relaxed);
+        self.watch_bytes.fetch_add(frame, Relaxed);
+        self.sized(ResponseSizes::of_frame(frame));
+    }
+
+    /// Something else went out: answers to greetings, pieces of answers to four-letter words.
+    pub fn sent_pieces(&self, pieces: u64) {
         self.stripe().packets_sent.fetch_add(pieces, Relaxed);
     }
 
-    /// An event of this size went out.
-    pub fn notified(&self, bytes: usize) {
-        self.stripe().packets_sent.fetch_add(1, Relaxed);
-        self.watch_bytes.fetch_add(bytes as u64, Relaxed);
-        self.sized(bytes as u64);
+    /// Reads were answered, `latency` ms after they came.
+    pub fn read(&self, latency: i64, count: u64) {
+        if count > 0 {
+            let latency = latency.max(0);
+            let stripe = self.stripe();
+            stripe.latency.add_many(latency, count);
+            stripe.reads.add_many(latency, count);
+            self.read_sample.add_many(latency, count);
+        }
     }
 
-    /// A frame of this size, its length prefix included, which the reference leaves out.
-    fn sized(&self, frame: u64) {
-        let size = i64::try_from(frame.saturating_sub(4)).unwrap_or(i64::MAX);
-        if size != self.last_response.load(Relaxed) {
-            self.last_response.store(size, Relaxed);
+    /// A write was answered, `latency` ms after it came.
+    pub fn updated(&self, latency: i64) {
+        self.stripe().latency.add(latency.max(0));
+        self.update_latency.add(latency.max(0));
+    }
+
+    fn sized(&self, sizes: ResponseSizes) {
+        if sizes.last != self.last_response.load(Relaxed) {
+            self.last_response.store(sizes.last, Relaxed);
         }
-        if size > self.max_response.load(Relaxed) {
-            self.max_response.fetch_max(size, Relaxed);
+        if sizes.max > self.max_response.load(Relaxed) {
+            self.max_response.fetch_max(sizes.max, Relaxed);
         }
         let min = self.min_response.load(Relaxed);
-        if min < 0 || size < min {
-            self.min_response.store(size, Relaxed);
+        if min < 0 || sizes.min < min {
+            self.min_response.store(sizes.min, Relaxed);
         }
     }
 
@@ -161,12 +177,9 @@ impl Counters {
         }
     }
 
-    /// Nodes of one namespace were read.
-    pub fn read(&self, tally: &ReadTally<'_>) {
-        if let Some(namespace) = tally.namespace {
-            let part = tally.total;
-            self.reads_by_namespace.with(namespace, |summary| summary.merge(part));
-        }
+    /// Nodes of one namespace were read: sizes of path, data and stat.
+    pub fn read_namespace(&self, namespace: &str, part: Totals) {
+        self.reads_by_namespace.with(namespace, |summary| summary.merge(part));
     }
 
     /// What `stat` and `srvr` show.
@@ -252,35 +265,6 @@ pub fn namespace(path: &str) -> Option<&str> {
     path.strip_prefix('/')?.split('/').next().filter(|first| !first.is_empty())
 }
 
-/// Reads of one namespace, gathered before they are counted: a batch of reads mostly stays in one.
-#[derive(Debug, Default)]
-pub struct ReadTally<'p> {
-    namespace: Option<&'p str>,
-    total: Totals,
-}
-
-impl<'p> ReadTally<'p> {
-    /// A node was read; `bytes` is its data, or the names of its children. What was gathered for another
-    /// namespace is counted first.
-    pub fn add(&mut self, counters: &Counters, path: &'p str, bytes: usize) {
-        let namespace = namespace(path);
-        if namespace != self.namespace {
-            self.flush(counters);
-            self.namespace = namespace;
-        }
-        let value = length(path) + size(bytes) + STAT_BYTES;
-        self.total = self.total.and(Totals { count: 1, sum: value, min: value, max: value });
-    }
-
-    /// Counts what was gathered.
-    pub fn flush(&mut self, counters: &Counters) {
-        if self.total.count > 0 {
-            counters.read(self);
-            self.total = Totals::default();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,15 +290,15 @@ mod tests {
                 let counters = &counters;
                 scope.spawn(move || {
                     counters.received(3, 100);
-                    counters.replied(latency, 2, 40);
-                    counters.reads_answered(latency, 2);
+                    counters.sent(2, 40, ResponseSizes { last: 17, min: 16, max: 20 });
+                    counters.read(latency, 2);
                 });
             }
         });
         let traffic = counters.traffic();
         assert_eq!((traffic.packets_received, traffic.packets_sent), (48, 32));
         assert_eq!(traffic.latency, Totals { count: 32, sum: 272, min: 1, max: 16 });
-        assert_eq!(traffic.responses, ResponseSizes { last: 16, min: 16, max: 16 });
+        assert_eq!(traffic.responses, ResponseSizes { last: 17, min: 16, max: 20 });
         let metrics = counters.metrics();
         assert_eq!(counter(&metrics, "bytes_received_count"), 1600);
         let reads = metrics.percentiles.iter().find(|row| row.0 == "readlatency").unwrap();
@@ -326,12 +310,12 @@ mod tests {
         let counters = Counters::new();
         let fresh = counters.metrics();
         counters.received(1, 1);
-        counters.replied(1, 1, 88);
-        counters.reads_answered(1, 1);
+        counters.replied(88);
+        counters.read(1, 1);
         counters.notified(40);
         counters.fired(EventType::NodeCreated, 2);
         counters.fsync_time.add(3);
-        counters.update_latency.add(3);
+        counters.updated(3);
         counters.looking.fetch_add(1, Relaxed);
         counters.auth_failed.fetch_add(1, Relaxed);
         assert_eq!(counters.traffic().responses, ResponseSizes { last: 36, min: 36, max: 84 });
@@ -352,18 +336,14 @@ mod tests {
         counters.wrote("/", 10);
         let writes = keyed(&counters.metrics(), "write_per_namespace");
         assert_eq!(writes, [("app".into(), Totals { count: 260, sum: 1710, min: 5, max: 7 })]);
-        let mut tally = ReadTally::default();
-        for path in ["/app/a", "/app", "/b", "/", "/b/c"] {
-            tally.add(&counters, path, 10);
-        }
-        tally.flush(&counters);
-        tally.flush(&counters);
-        let reads = keyed(&counters.metrics(), "read_per_namespace");
+        counters.read_namespace("b", Totals { count: 2, sum: 162, min: 80, max: 82 });
+        counters.read_namespace("app", Totals { count: 1, sum: 84, min: 84, max: 84 });
+        counters.read_namespace("b", Totals { count: 1, sum: 70, min: 70, max: 70 });
         assert_eq!(
-            reads,
+            keyed(&counters.metrics(), "read_per_namespace"),
             [
-                ("app".into(), Totals { count: 2, sum: 166, min: 82, max: 84 }),
-                ("b".into(), Totals { count: 2, sum: 162, min: 80, max: 82 }),
+                ("app".into(), Totals { count: 1, sum: 84, min: 84, max: 84 }),
+                ("b".into(), Totals { count: 3, sum: 232, min: 70, max: 82 }),
             ]
         );
         counters.reset();

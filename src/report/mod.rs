@@ -14,7 +14,7 @@ mod summary;
 pub mod version;
 mod view;
 
-pub use counters::{Counters, ReadTally, ResponseSizes, Traffic, namespace};
+pub use counters::{Counters, ResponseSizes, Traffic, namespace};
 pub use keyed::{KEYS, Keyed};
 pub use metrics::{ByKey, Metrics};
 pub use monitor::{Value, monitor};

@@ -23,7 +23,7 @@ macro_rules! rows {
             pub(super) last_response: AtomicI64,
             pub(super) min_response: AtomicI64,
             pub(super) max_response: AtomicI64,
-            /// addauth that failed. `srst` leaves it alone.
+            /// Clients whose certificate was not accepted. `srst` leaves it alone.
             pub auth_failed: AtomicU64,
             /// Times the log took longer than its warning threshold. `srst` leaves it alone.
             pub fsync_threshold_exceeded: AtomicU64,

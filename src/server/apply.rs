@@ -6,15 +6,32 @@
 
 use super::conns::Lookup;
 use super::core::{Core, Wakers, wake};
-use crate::net::client::{Conn, answer};
+use crate::net::client::{Conn, Service as _, Tally, answer};
 use crate::replica::{Commit, Input};
-use crate::state::{Applied, Caller, Fired, Machine, Watches};
+use crate::state::{Applied, Caller, Fired, Machine, Watches, Witness};
 use crate::types::limits::APPLY_BATCH;
 use crate::types::{Millis, SessionId, Zxid};
-use crate::wire::{Outcome, parse, reply};
+use crate::wire::{parse, reply};
 use jute::{OpCode, codes::perms};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Tells connections of events, and counters of writes.
+struct Ears<'a> {
+    core: &'a Core,
+    conns: &'a Lookup<'a>,
+    wakers: &'a mut Wakers,
+}
+
+impl Witness for Ears<'_> {
+    fn fired(&mut self, fired: &Fired<'_>) {
+        self.core.tell(fired, self.conns, self.wakers);
+    }
+
+    fn wrote(&mut self, path: &str, data: usize) {
+        self.core.counters.wrote(path, data);
+    }
+}
 
 impl Core {
     /// Applies everything that was committed, unless somebody is at it already; that one then sees it.
@@ -69,8 +86,8 @@ impl Core {
         gone: &mut Vec<SessionId>,
         wakers: &mut Wakers,
     ) {
-        let mut told = |fired: &Fired<'_>| self.tell(fired, conns, wakers);
-        let applied = match machine.apply(&commit.entry, watches, &mut told) {
+        let mut ears = Ears { core: self, conns, wakers };
+        let applied = match machine.apply(&commit.entry, watches, &mut ears) {
             Ok(applied) => applied,
             Err(e) => {
                 // It was validated here or came from the log: a server that cannot read it must not go on.
@@ -78,11 +95,17 @@ impl Core {
                 super::shutdown::abort();
             }
         };
+        if !applied.digest_agrees {
+            self.counters.digest_mismatches.fetch_add(1, Relaxed);
+        }
         let origin = commit.origin.and_then(|o| Some((o, conns.by_id(o.conn)?)));
         if let Some((origin, conn)) = origin {
             match (applied.op, &applied.outcome) {
                 (OpCode::CreateSession, _) => {
                     let timeout = applied.opened_session.map_or(Millis(0), |(_, timeout)| timeout);
+                    let (since, now) = (conn.last_heard(), self.clock.mono());
+                    conn.stats.measured(applied.op.code(), 0, applied.zxid, since.0, now.0, 1);
+                    self.counters.updated(now.0.saturating_sub(since.0));
                     self.attach(conn, applied.session, timeout, wakers);
                 }
                 _ => self.reply(conn, origin.xid, &applied, machine, watches, wakers),
@@ -102,6 +125,7 @@ impl Core {
     fn tell(&self, fired: &Fired<'_>, conns: &Lookup<'_>, wakers: &mut Wakers) {
         let mut frame = Vec::with_capacity(48 + fired.path.len());
         reply::event(&mut frame, fired.zxid, fired.kind, fired.path);
+        self.counters.fired(fired.kind, fired.watchers.len());
         let open = self.rules.permits(fired.acl, perms::READ, &[]);
         for conn in fired.watchers.iter().filter_map(|w| conns.by_watcher(*w)) {
             if !open && !self.rules.permits(fired.acl, perms::READ, &conn.ids()) {
@@ -109,7 +133,7 @@ impl Core {
             }
             wakers.extend(conn.outbox.put(|out| out.extend_from_slice(&frame)).1);
             conn.stats.sent.fetch_add(1, Relaxed);
-            self.counters.notified(frame.len());
+            self.counters.notified(frame.len() as u64);
         }
     }
 
@@ -132,12 +156,21 @@ impl Core {
         let (closes, waker) = conn.outbox.put(|out| {
             let before = out.len();
             reply::outcome(out, xid, zxid, &applied.outcome);
-            self.count(conn, waiting.op, xid, zxid, waiting.since, now, out.len() - before);
+            let bytes = out.len().saturating_sub(before) as u64;
+            conn.stats.replied(waiting.op, xid, zxid, waiting.since, now.0, 1);
+            self.counters.replied(bytes);
+            self.counters.updated(now.0.saturating_sub(waiting.since));
             while let Some((frame, since)) = lane.next_held() {
                 let Ok(envelope) = parse(&frame) else { continue };
                 let before = out.len();
                 let closes = answer(machine, watches, &caller, &envelope, out);
-                self.count(conn, envelope.op, envelope.xid, zxid, since, now, out.len() - before);
+                let mut tally = Tally::default();
+                let frames = out.get(before..).unwrap_or_default();
+                tally.add(&envelope, frames, |n, reads| self.read_namespace(n, reads));
+                tally.finish(|n, reads| self.read_namespace(n, reads));
+                conn.stats.replied(envelope.op, envelope.xid, zxid, since, now.0, 1);
+                conn.stats.sent.fetch_add(tally.events, Relaxed);
+                self.answered(Millis(since), now, &tally);
                 if closes {
                     return true;
                 }
@@ -149,14 +182,5 @@ impl Core {
             lane.close();
             wakers.extend(conn.outbox.close_when_flushed());
         }
-        if !matches!(applied.outcome, Outcome::Failed(_)) {
-            self.counters.updates.fetch_add(1, Relaxed);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one line of two statistics")]
-    fn count(&self, conn: &Conn, op: i32, xid: i32, zxid: i64, since: i64, now: Millis, bytes: usize) {
-        conn.stats.replied(op, xid, zxid, since, now.0, 1);
-        self.counters.replied(now.0.saturating_sub(since), 1, bytes as u64);
     }
 }

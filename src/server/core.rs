@@ -15,11 +15,12 @@
 
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
-use super::counters::Counters;
+use super::facts::Facts;
 use crate::auth::Rules;
 use crate::net::client::{Conn, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Replica};
+use crate::report::{Counters, DirSizes};
 use crate::state::{Machine, Shared, TreeView as _};
 use crate::types::{Entry, Flushed, Millis, Now, SessionId};
 use crate::wire::{Greeting, GreetingReply};
@@ -33,6 +34,9 @@ use std::task::Waker;
 pub trait Log: Send + Sync + 'static {
     /// Takes the entry; [`Core::flushed`] follows from the log's own thread.
     fn append(&self, entry: Entry);
+
+    /// Bytes in the directories of snapshots and of logs.
+    fn sizes(&self) -> DirSizes;
 }
 
 /// What the core needs to know of the configuration.
@@ -71,7 +75,8 @@ pub struct Core {
     pub(super) commits: Mutex<VecDeque<Commit>>,
     pub(super) applying: Mutex<()>,
     pub(super) started: Millis,
-    log: Box<dyn Log>,
+    pub(super) facts: Facts,
+    pub(super) log: Box<dyn Log>,
 }
 
 /// The brain at hand: what a caller of [`Core::drive`] may do.
@@ -111,6 +116,8 @@ pub struct Parts {
     pub replica: Replica,
     /// Figures.
     pub counters: Counters,
+    /// What operators may ask about and does not change.
+    pub facts: Facts,
     /// The log.
     pub log: Box<dyn Log>,
 }
@@ -119,7 +126,7 @@ impl Core {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, settings, rules, shared, replica, counters, log } = parts;
+        let Parts { clock, settings, rules, shared, replica, counters, facts, log } = parts;
         let started = clock.mono();
         Self {
             conns: Conns::new(settings.limits),
@@ -134,6 +141,7 @@ impl Core {
             settings,
             rules,
             shared,
+            facts,
             log,
         }
     }
@@ -162,6 +170,8 @@ impl Core {
             match effect {
                 Effect::Append(entry) => {
                     self.in_flight.fetch_add(1, Relaxed);
+                    self.counters.prep_queued.fetch_add(1, Relaxed);
+                    self.counters.sync_queued.fetch_add(1, Relaxed);
                     self.log.append(entry);
                 }
                 Effect::Commit(commit) => {
@@ -175,8 +185,11 @@ impl Core {
                 }
                 Effect::Refuse(origin, code) => {
                     if let Some(conn) = self.conns.with(|l| l.by_id(origin.conn).cloned()) {
-                        let (_, waker) =
-                            conn.outbox.put(|out| crate::wire::reply::bare(out, origin.xid, 0, code));
+                        let mut reply = Vec::new();
+                        crate::wire::reply::bare(&mut reply, origin.xid, 0, code);
+                        let (_, waker) = conn.outbox.put(|out| out.extend_from_slice(&reply));
+                        conn.stats.sent.fetch_add(1, Relaxed);
+                        self.counters.replied(reply.len() as u64);
                         wakers.extend(waker);
                     }
                 }
@@ -261,6 +274,8 @@ impl Core {
             read_only: conn.read_only_flag(),
         };
         let (_, waker) = conn.outbox.put(|out| reply.write(out));
+        conn.stats.sent.fetch_add(1, Relaxed);
+        self.counters.sent_pieces(1);
         conn.attach(session, timeout);
         wakers.extend(waker);
     }

@@ -2,8 +2,9 @@
 
 use super::core::{Core, Step};
 use crate::auth::Rules;
-use crate::net::client::{Conn, Doorman, Driver, Service};
+use crate::net::client::{Conn, Doorman, Driver, Reads, Service, Tally};
 use crate::replica::{ClientWrite, Input, Origin};
+use crate::report::{ResponseSizes, Totals};
 use crate::state::{Machine, Watches};
 use crate::types::Millis;
 use crate::wire::{Greeting, WriteRequest};
@@ -63,12 +64,33 @@ impl Service for Core {
     }
 
     fn received(&self, frames: u64, bytes: u64) {
-        self.counters.packets_received.fetch_add(frames, Relaxed);
-        self.counters.bytes_received.fetch_add(bytes, Relaxed);
+        self.counters.received(frames, bytes);
     }
 
-    fn replied(&self, _op: i32, since: Millis, now: Millis, count: u64, bytes: u64) {
-        self.counters.replied(now.0.saturating_sub(since.0), count, bytes);
+    fn answered(&self, since: Millis, now: Millis, tally: &Tally<'_>) {
+        let Tally { replies, bytes, events, event_bytes, .. } = *tally;
+        self.counters.sent(
+            replies + events,
+            bytes,
+            ResponseSizes { last: tally.last, min: tally.min, max: tally.max },
+        );
+        if events > 0 {
+            self.counters.watch_bytes.fetch_add(event_bytes, Relaxed);
+        }
+        self.counters.read(now.0.saturating_sub(since.0), replies);
+    }
+
+    fn read_namespace(&self, namespace: &str, reads: Reads) {
+        let Reads { count, sum, min, max } = reads;
+        self.counters.read_namespace(namespace, Totals { count, sum, min, max });
+    }
+
+    fn replied_aside(&self, bytes: u64) {
+        self.counters.replied(bytes);
+    }
+
+    fn vanished(&self) {
+        self.counters.connections_dropped.fetch_add(1, Relaxed);
     }
 
     fn gone(&self, conn: &Arc<Conn>) {

@@ -12,7 +12,6 @@ use crate::types::{SessionId, Zxid};
 use jute::records::data::{Acl, Id};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Nodes copied under one hold of the shared lock: some tenths of a millisecond, a write's patience.
 const SLICE: u32 = 1000;
@@ -81,7 +80,7 @@ pub(super) fn take(core: &Core, store: &Store) {
     match store.write_snapshot(zxid, &mut source, between) {
         Ok(Some(written)) => {
             let took = core.clock.mono().0 - start.0;
-            core.counters.snapshots.fetch_add(1, Relaxed);
+            core.counters.snapshot_time.add(took);
             tracing::info!(
                 "Snapshot taken in {took} ms: {} ({} znodes)",
                 written.path.display(),

@@ -3,8 +3,8 @@
 use super::clock::Clock;
 use super::conns::ConnLimits;
 use super::core::{Core, CoreSettings, Parts};
-use super::counters::Counters;
 use super::disk::DiskLog;
+use super::facts::Facts;
 use super::reaper::{self, ReaperSettings};
 use super::recovery::{Meter, Rebuild};
 use super::{shutdown, snapshotter};
@@ -14,8 +14,11 @@ use crate::config::settings::DigestAlgorithm;
 use crate::config::{self, Mode, Settings};
 use crate::net::client::{ListenSettings, Listener, serve};
 use crate::replica::{Replica, ReplicaSettings};
+use crate::report::Counters;
 use crate::state::{self, Machine, Shared};
-use crate::store::{Compression, HolePolicy, Opened, RealFiles, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{
+    Compression, HolePolicy, Opened, Phase, RealFiles, Recovered, Store, StoreError, StoreOptions,
+};
 use crate::types::limits::MAX_BUFFER;
 use crate::types::{Millis, ServerId};
 use std::io;
@@ -139,12 +142,29 @@ fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
 }
 
 /// The state as the disk has it, with ephemerals of sessions that are over already gone.
-fn recover(opened: &Opened, settings: state::machine::Settings) -> Result<(Machine, Recovered), StoreError> {
+fn recover(
+    opened: &Opened,
+    settings: state::machine::Settings,
+    clock: &Clock,
+    counters: &Counters,
+) -> Result<(Machine, Recovered), StoreError> {
     let mut rebuild = Rebuild::new(settings);
     let mut meter = Meter::new();
-    let recovered = opened.recover(&mut rebuild, &mut |at| meter.show(at));
+    let began = clock.mono();
+    let mut log_began = None;
+    let recovered = opened.recover(&mut rebuild, &mut |at| {
+        if at.phase == Phase::Log {
+            log_began.get_or_insert_with(|| clock.mono());
+        }
+        meter.show(at);
+    });
     meter.finish();
     let recovered = recovered?;
+    let ended = clock.mono();
+    let log_began = log_began.unwrap_or(ended);
+    counters.startup_snapshot_time.add(log_began.0 - began.0);
+    counters.startup_txns_time.add(ended.0 - log_began.0);
+    counters.startup_txns.add(i64::try_from(recovered.txns).unwrap_or(i64::MAX));
     for warning in &recovered.warnings {
         tracing::warn!("{warning}");
     }
@@ -171,10 +191,12 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         extended_types: settings.nodes.ttl,
         digest: settings.storage.digest,
     };
-    let (machine, recovered) = recover(&opened, state)?;
+    let counters = Counters::new();
+    let (machine, recovered) = recover(&opened, state, &clock, &counters)?;
+    let took = clock.mono().0 - began.0;
+    counters.db_init_time.add(took);
     tracing::info!(
-        "Database loaded in {} ms: {} znodes, {} transactions replayed, highest zxid is {}",
-        clock.mono().0 - began.0,
+        "Database loaded in {took} ms: {} znodes, {} transactions replayed, highest zxid is {}",
         machine.node_count(),
         recovered.txns,
         recovered.last_zxid,
@@ -189,7 +211,8 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         rules,
         shared: Shared::new(machine, seed),
         replica,
-        counters: Counters::new(),
+        counters,
+        facts: Facts::of(settings),
         log: Box::new(Arc::clone(&log)),
     }));
     log.connect(&core);
@@ -225,6 +248,7 @@ async fn live(
         })
         .map_err(|source| StartError::Bind { address, source })?;
         let bound = listener.address()?;
+        core.facts.bound(bound.port());
         tracing::info!("binding to port {bound}");
         tokio::spawn(serve(listener, Arc::clone(core), stopped));
     }

@@ -55,12 +55,26 @@ pub struct Fired<'a> {
     pub watchers: &'a [WatcherId],
 }
 
-/// What is to be done with each event.
-type Tell<'w> = &'w mut dyn FnMut(&Fired<'_>);
+/// Hears of what a transaction does, at once.
+pub trait Witness {
+    /// An event, with those who registered for it.
+    fn fired(&mut self, fired: &Fired<'_>);
+
+    /// A node was created, written or deleted; `data` is the length of what it holds now.
+    fn wrote(&mut self, path: &str, data: usize) {
+        let _ = (path, data);
+    }
+}
+
+impl<F: FnMut(&Fired<'_>)> Witness for F {
+    fn fired(&mut self, fired: &Fired<'_>) {
+        self(fired);
+    }
+}
 
 /// Who hears of changes: the watches, or in recovery nobody.
 pub(super) struct Audience<'w> {
-    to: Option<(&'w Watches, Tell<'w>)>,
+    to: Option<(&'w Watches, &'w mut dyn Witness)>,
     zxid: i64,
     /// Watchers of the last data look-up, and of the last child look-up.
     data: Vec<WatcherId>,
@@ -72,15 +86,21 @@ impl<'w> Audience<'w> {
         Self { to: None, zxid, data: Vec::new(), child: Vec::new() }
     }
 
-    fn watching(zxid: i64, watches: &'w Watches, told: Tell<'w>) -> Self {
+    fn watching(zxid: i64, watches: &'w Watches, told: &'w mut dyn Witness) -> Self {
         Self { to: Some((watches, told)), zxid, data: Vec::new(), child: Vec::new() }
+    }
+
+    fn wrote(&mut self, path: &str, data: Option<&[u8]>) {
+        if let Some((_, told)) = &mut self.to {
+            told.wrote(path, data.map_or(0, <[u8]>::len));
+        }
     }
 
     fn data(&mut self, kind: EventType, path: &str, acl: &[AclEntry]) {
         let Some((watches, told)) = &mut self.to else { return };
         watches.fire(Table::Data, path, &[], &mut self.data);
         if !self.data.is_empty() {
-            told(&Fired { kind, path, zxid: self.zxid, acl, watchers: &self.data });
+            told.fired(&Fired { kind, path, zxid: self.zxid, acl, watchers: &self.data });
         }
     }
 
@@ -90,7 +110,7 @@ impl<'w> Audience<'w> {
         let skip = if kind == EventType::NodeDeleted { self.data.as_slice() } else { &[] };
         watches.fire(Table::Child, path, skip, &mut self.child);
         if !self.child.is_empty() {
-            told(&Fired { kind, path, zxid: self.zxid, acl, watchers: &self.child });
+            told.fired(&Fired { kind, path, zxid: self.zxid, acl, watchers: &self.child });
         }
     }
 
@@ -114,7 +134,7 @@ impl Machine {
         &mut self,
         entry: &'e Committed<Entry>,
         watches: &Watches,
-        told: &mut dyn FnMut(&Fired<'_>),
+        told: &mut dyn Witness,
     ) -> Result<Applied<'e>, TxnError> {
         let txn = DecodedTxn::parse(&entry.get().payload)?;
         let mut audience = Audience::watching(txn.header.zxid, watches, told);
@@ -229,6 +249,7 @@ impl Machine {
         // The client is told the node as it was born, also where the books are written into it right after.
         let born = (op != OpCode::Create).then(|| self.shown_stat(id));
         self.quotas.created(&mut self.tree, &path, length(data));
+        audience.wrote(&path, data);
         audience.data(EventType::NodeCreated, &path, self.acl_of(id));
         audience.family(parent_path, self.acl_of(parent));
         Ok(match born {
@@ -259,6 +280,7 @@ impl Machine {
             self.take_out(child, &path);
         }
         let acl = self.take_out(id, path);
+        audience.wrote(path, None);
         audience.data(EventType::NodeDeleted, path, &acl);
         audience.child(EventType::NodeDeleted, path, &acl);
         audience.family(parent_path, self.acl_of(parent));
@@ -296,6 +318,7 @@ impl Machine {
         let after = self.share(path, id);
         self.digest_change(before, after);
         self.quotas.changed(&mut self.tree, path, grown, 0);
+        audience.wrote(path, data);
         audience.data(EventType::NodeDataChanged, path, self.acl_of(id));
         Ok(id)
     }

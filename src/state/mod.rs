@@ -15,7 +15,7 @@ pub mod walk;
 pub mod watch;
 
 pub use acl_table::AclId;
-pub use apply::{Applied, Fired};
+pub use apply::{Applied, Fired, Witness};
 pub use load::{LoadError, Loader};
 pub use machine::{Gauges, Machine, Settings};
 pub use read::Caller;

@@ -58,9 +58,18 @@ pub struct ConnStats {
 impl ConnStats {
     /// One or more replies have gone to the outbox.
     pub fn replied(&self, op: i32, xid: i32, zxid: i64, since: i64, now: i64, count: u64) {
+        self.measured(op, xid, zxid, since, now, count);
+        self.sent.fetch_add(count, Relaxed);
+    }
+
+    /// One or more requests are done, whatever was sent for them.
+    pub fn measured(&self, op: i32, xid: i32, zxid: i64, since: i64, now: i64, count: u64) {
         let latency = now.saturating_sub(since).max(0);
         self.last_op.store(op, Relaxed);
-        self.last_cxid.store(xid, Relaxed);
+        // The xids of pings and their like say nothing about how far the client is.
+        if xid >= 0 {
+            self.last_cxid.store(xid, Relaxed);
+        }
         self.last_zxid.store(zxid, Relaxed);
         self.last_response.store(now, Relaxed);
         self.last_latency.store(latency, Relaxed);
@@ -71,7 +80,6 @@ impl ConnStats {
             self.total_latency.fetch_add(latency.saturating_mul(count.cast_signed()), Relaxed);
             self.max_latency.fetch_max(latency, Relaxed);
         }
-        self.sent.fetch_add(count, Relaxed);
     }
 
     /// `crst`.

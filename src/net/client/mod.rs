@@ -5,6 +5,7 @@ pub mod lane;
 pub mod listener;
 pub mod outbox;
 pub mod service;
+mod tally;
 mod task;
 
 pub use conn::{Conn, ConnStats, Phase};
@@ -12,4 +13,5 @@ pub use lane::{Lane, Waiting};
 pub use listener::{Doorman, ListenSettings, Listener, serve};
 pub use outbox::Outbox;
 pub use service::{Driver, Service};
+pub use tally::{Reads, Tally};
 pub use task::answer;

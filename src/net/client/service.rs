@@ -1,6 +1,7 @@
 //! What a connection's task asks of the server. The server room implements it; scripted ones serve in tests.
 
 use super::conn::Conn;
+use super::tally::{Reads, Tally};
 use crate::auth::Rules;
 use crate::replica::Origin;
 use crate::state::{Machine, Watches};
@@ -36,7 +37,8 @@ pub trait Service: Send + Sync + 'static {
     /// Runs `f` with the order at hand. The state's lock must not be held.
     fn drive(&self, conn: &Conn, f: impl FnOnce(&mut dyn Driver));
 
-    /// Is this a four-letter word, and if so, what is the answer? `rest` is what came in the same read.
+    /// Is this a four-letter word, and if so, what is the answer? `rest` is what came in the same read. Both
+    /// are counted here.
     fn four_letter(&self, conn: &Conn, word: [u8; 4], rest: &[u8]) -> Option<Vec<u8>>;
 
     /// Should connections with work in progress pause reading?
@@ -45,8 +47,17 @@ pub trait Service: Send + Sync + 'static {
     /// Frames and bytes came in.
     fn received(&self, frames: u64, bytes: u64);
 
-    /// `count` replies went out, the last for `op`, read at `since`.
-    fn replied(&self, op: i32, since: Millis, now: Millis, count: u64, bytes: u64);
+    /// Requests that are no writes, read at `since`, were answered.
+    fn answered(&self, since: Millis, now: Millis, tally: &Tally<'_>);
+
+    /// Nodes of a namespace were read.
+    fn read_namespace(&self, namespace: &str, reads: Reads);
+
+    /// A reply went out that answers no request of the session's order.
+    fn replied_aside(&self, bytes: u64);
+
+    /// The client went away without a word.
+    fn vanished(&self);
 
     /// The connection is over: forget its watches, its session's place, its slot.
     fn gone(&self, conn: &Arc<Conn>);

@@ -11,6 +11,7 @@ use super::conn::{Conn, Phase};
 use super::lane::Waiting;
 use super::outbox::Taken;
 use super::service::Service;
+use super::tally::Tally;
 use crate::replica::Origin;
 use crate::state::{Caller, Machine, TreeView as _, Watches};
 use crate::types::Millis;
@@ -100,20 +101,17 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             }
             let fresh = buf.filled();
             if fresh.is_empty() {
+                self.service.vanished();
                 return Poll::Ready(Err(Over));
             }
-            let frames_before = self.conn.stats.received.load(Relaxed);
-            let result = if self.partial.is_empty() {
+            Poll::Ready(if self.partial.is_empty() {
                 let used = self.run(fresh)?;
                 self.keep(fresh.get(used..).unwrap_or_default());
                 Ok(())
             } else {
                 self.partial.extend_from_slice(fresh);
                 self.run_partial()
-            };
-            let frames = self.conn.stats.received.load(Relaxed) - frames_before;
-            self.service.received(frames, fresh.len() as u64);
-            Poll::Ready(result)
+            })
         })
     }
 
@@ -152,7 +150,10 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             self.conn.hear(now);
             self.requests(&mut input, now)?;
         }
-        self.conn.stats.received.fetch_add(input.count, Relaxed);
+        if input.count > 0 {
+            self.conn.stats.received.fetch_add(input.count, Relaxed);
+            self.service.received(input.count, input.used as u64);
+        }
         if self.conn.phase() == Phase::Closing {
             return Ok(input.bytes.len());
         }
@@ -164,7 +165,6 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         let Some((word, rest)) = input.bytes.split_first_chunk::<4>() else { return Ok(()) };
         if let Some(answer) = self.service.four_letter(&self.conn, *word, rest) {
             self.conn.enter(Phase::Closing);
-            input.count += 1;
             drop(self.conn.outbox.put(|out| out.extend_from_slice(&answer)));
             drop(self.conn.outbox.close_when_flushed());
             return Ok(());
@@ -232,16 +232,18 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                 watcher: self.conn.watcher,
                 rules: self.service.rules(),
             };
-            let mut count = 0;
-            let mut last = (0, 0);
+            let mut tally = Tally::default();
+            let (mut last_op, mut last_xid) = (0, -1);
             let mut next = Ok(Some(first));
             let mut closes = false;
-            let sent = self.put(|out| {
-                let before = out.len();
+            self.put(|out| {
                 while let Ok(Some(item)) = std::mem::replace(&mut next, Ok(None)) {
-                    last = (item.request.op, item.request.xid);
-                    count += 1;
+                    last_op = item.request.op;
+                    last_xid = if item.request.xid < 0 { last_xid } else { item.request.xid };
+                    let before = out.len();
                     closes = answer(machine, watches, &caller, &item.request, out);
+                    let frames = out.get(before..).unwrap_or_default();
+                    tally.add(&item.request, frames, |n, reads| self.service.read_namespace(n, reads));
                     if closes {
                         break;
                     }
@@ -250,13 +252,15 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                         break;
                     }
                 }
-                out.len().saturating_sub(before) as u64
             });
             if closes {
                 self.close_gently();
             }
-            self.conn.stats.replied(last.0, last.1, machine.last_zxid().0, now.0, now.0, count);
-            self.service.replied(last.0, now, now, count, sent);
+            tally.finish(|n, reads| self.service.read_namespace(n, reads));
+            let zxid = machine.last_zxid().0;
+            self.conn.stats.replied(last_op, last_xid, zxid, now.0, now.0, tally.replies);
+            self.conn.stats.sent.fetch_add(tally.events, Relaxed);
+            self.service.answered(now, now, &tally);
             next
         })
     }
@@ -294,7 +298,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         let scheme = packet.scheme.as_deref().unwrap_or_default();
         let ids = self.service.rules().add_auth(scheme, packet.auth, &self.conn.remote_ip);
         let error = if ids.is_some() { ErrorCode::Ok } else { ErrorCode::AuthFailed };
-        self.put(|out| reply::bare(out, xid, 0, error));
+        self.reply_aside(|out| reply::bare(out, xid, 0, error));
         match ids {
             Some(ids) => self.conn.add_ids(ids),
             None => self.close_gently(),
@@ -303,7 +307,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
 
     /// No mechanism is configured: the reference then answers with a null token.
     fn sasl(&self, xid: i32) {
-        self.put(|out| {
+        self.reply_aside(|out| {
             let reply = reply::ReplyWriter::begin(out, xid, 0);
             SetSaslResponse { token: None }.write(out);
             reply.finish(out, ErrorCode::Ok);
@@ -311,13 +315,24 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
     }
 
     fn turn_away(&self, xid: i32) {
-        self.put(|out| reply::bare(out, xid, 0, ErrorCode::SessionClosedRequireSaslAuth));
+        self.reply_aside(|out| reply::bare(out, xid, 0, ErrorCode::SessionClosedRequireSaslAuth));
         self.close_gently();
     }
 
     fn close_gently(&self) {
         self.conn.enter(Phase::Closing);
         drop(self.conn.outbox.close_when_flushed());
+    }
+
+    /// Puts a reply into the outbox that answers no request of the session's order.
+    fn reply_aside(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let bytes = self.put(|out| {
+            let before = out.len();
+            write(out);
+            out.len().saturating_sub(before) as u64
+        });
+        self.conn.stats.sent.fetch_add(1, Relaxed);
+        self.service.replied_aside(bytes);
     }
 
     /// Puts something into the outbox; this task is awake, so nobody needs waking.
