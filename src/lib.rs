@@ -4,6 +4,7 @@
 //! others is written in `docs/ARCHITECTURE.md` and kept by `tests/walls.rs`.
 
 pub mod auth;
+pub mod bench;
 pub mod config;
 pub mod net;
 pub mod replica;

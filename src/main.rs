@@ -54,6 +54,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Measure how fast a ZooKeeper server is, whichever it is.
+    Bench(Box<quoll::bench::Options>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
     ExitCode::from(match cli.command.unwrap_or(Command::Server { arguments: Vec::new() }) {
         Command::Server { arguments } => server(arguments, properties, &cli.log),
         Command::Config { command: ConfigCommand::Check { file, json } } => check(file, json, properties),
+        Command::Bench(options) => quoll::bench::run(*options),
     })
 }
 
