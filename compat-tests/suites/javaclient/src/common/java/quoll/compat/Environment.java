@@ -18,7 +18,7 @@ public record Environment(String connect, String control, Path work) {
     private static String required(String name) {
         String value = System.getenv(name);
         if (value == null || value.isEmpty()) {
-            System.out.println("the environment variable " + name + " is missing: run this suite by compat-tests/run.py");
+            System.out.println("the variable " + name + " is missing: run this suite by compat-tests/run.py");
             System.out.flush();
             Runtime.getRuntime().halt(3);
         }

@@ -21,6 +21,7 @@ public final class Relay implements AutoCloseable {
     private final InetSocketAddress target;
     private final Set<Socket> open = ConcurrentHashMap.newKeySet();
     private volatile boolean admitting = true;
+    private volatile boolean swallowing = false;
 
     Relay(String host, int port) throws IOException {
         target = new InetSocketAddress(host, port);
@@ -38,10 +39,16 @@ public final class Relay implements AutoCloseable {
         admitting = false;
     }
 
+    /** The server still hears the client, but its answers get lost; {@link #cut} ends that. */
+    public void swallowReplies() {
+        swallowing = true;
+    }
+
     /** Drops every connection and takes no new one. */
     public void cut() {
         admitting = false;
         dropAll();
+        swallowing = false;
     }
 
     /** Takes connections again. */
@@ -77,21 +84,23 @@ public final class Relay implements AutoCloseable {
                 if (!admitting) {
                     dropAll();
                 }
-                spawn(() -> copy(near, far));
-                spawn(() -> copy(far, near));
+                spawn(() -> copy(near, far, false));
+                spawn(() -> copy(far, near, true));
             } catch (IOException closed) {
                 // Either the listener was closed, which ends the loop, or one client went away.
             }
         }
     }
 
-    private void copy(Socket from, Socket to) {
+    private void copy(Socket from, Socket to, boolean replies) {
         byte[] buffer = new byte[64 * 1024];
         try {
             InputStream in = from.getInputStream();
             OutputStream out = to.getOutputStream();
             for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
-                out.write(buffer, 0, count);
+                if (!(replies && swallowing)) {
+                    out.write(buffer, 0, count);
+                }
             }
         } catch (IOException gone) {
             // One side ended; both are closed below.

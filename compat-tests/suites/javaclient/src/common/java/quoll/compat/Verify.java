@@ -23,19 +23,18 @@ public final class Verify {
         }
     }
 
+    /** Arrays by content, whole numbers by value whatever their width, everything else by its own equality. */
     public static void equal(Object expected, Object actual, String what) {
-        boolean same = expected instanceof byte[] left && actual instanceof byte[] right
-                ? Arrays.equals(left, right)
-                : Objects.equals(expected, actual);
+        boolean same;
+        if (expected instanceof byte[] left && actual instanceof byte[] right) {
+            same = Arrays.equals(left, right);
+        } else if (expected instanceof Number left && actual instanceof Number right) {
+            same = left.longValue() == right.longValue();
+        } else {
+            same = Objects.equals(expected, actual);
+        }
         if (!same) {
             throw new AssertionError(what + " is " + show(actual) + ", expected " + show(expected));
-        }
-    }
-
-    /** Numbers compared as long, so that an int field can meet a long literal. */
-    public static void equal(long expected, long actual, String what) {
-        if (expected != actual) {
-            throw new AssertionError(what + " is " + actual + ", expected " + expected);
         }
     }
 

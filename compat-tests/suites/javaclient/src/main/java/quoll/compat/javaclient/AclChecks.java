@@ -98,7 +98,8 @@ final class AclChecks {
             allowed(perm == Perms.WRITE, "setData", perm, () -> client.zk.setData(node, null, -1));
             allowed(perm == Perms.CREATE, "create", perm, () -> client.create(node + "/new"));
             allowed(perm == Perms.DELETE, "delete", perm, () -> client.zk.delete(node + "/child", -1));
-            allowed(perm == Perms.READ || perm == Perms.ADMIN, "getACL", perm, () -> client.zk.getACL(node, new Stat()));
+            allowed(perm == Perms.READ || perm == Perms.ADMIN, "getACL", perm,
+                    () -> client.zk.getACL(node, new Stat()));
             client.zk.sync(node);
             allowed(perm == Perms.ADMIN, "setACL", perm, () -> client.zk.setACL(node, open(perm), -1));
         }

@@ -125,7 +125,8 @@ final class AsyncChecks {
         equal(bytes("new"), read.answer().value(), "data");
         equal(set.answer().stat(), read.answer().stat(), "Stat");
         Waiting there = new Waiting();
-        client.zk.exists(root, false, (rc, path, context, stat) -> there.tell(rc, path, context, null, stat), "context");
+        client.zk.exists(root, false, (rc, path, context, stat) -> there.tell(rc, path, context, null, stat),
+                "context");
         there.answer().ok(root);
         equal(set.answer().stat(), there.answer().stat(), "Stat");
 
@@ -196,7 +197,7 @@ final class AsyncChecks {
         client.zk.getAllChildrenNumber(root,
                 (rc, path, context, count) -> number.tell(rc, path, context, count, null), "context");
         number.answer().ok(root);
-        equal(Integer.valueOf(3), number.answer().value(), "number");
+        equal(3, number.answer().value(), "number");
         CompletableFuture<List<String>> all = new CompletableFuture<>();
         client.zk.getEphemerals((rc, context, paths) -> all.complete(paths), "context");
         equal(List.of(root + "/e"), get(all), "ephemerals");
@@ -320,7 +321,7 @@ final class AsyncChecks {
         }
         that(done.await(25, TimeUnit.SECONDS), "every read is answered");
         for (int number = 0; number < count; number++) {
-            equal(number + 1, versions.get(number).intValue(), "version seen by read " + number);
+            equal(number + 1, versions.get(number), "version seen by read " + number);
         }
     }
 

@@ -81,7 +81,7 @@ final class Client implements AutoCloseable {
     void fence() throws Exception {
         CompletableFuture<Integer> done = new CompletableFuture<>();
         zk.exists("/", false, (rc, path, context, stat) -> done.complete(rc), null);
-        Verify.equal(KeeperException.Code.OK.intValue(), get(done).intValue(), "result of the fence");
+        Verify.equal(KeeperException.Code.OK.intValue(), get(done), "result of the fence");
     }
 
     /** The value of a callback, waited for with patience. */

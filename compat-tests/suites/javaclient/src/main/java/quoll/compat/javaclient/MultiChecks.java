@@ -169,7 +169,7 @@ final class MultiChecks {
                 create(root + "/full"),
                 create(root + "/no/child"),
                 create(root + "/brief/child"),
-                Op.create(root + "/acl", null, Collections.singletonList(new ACL(31, Ids.AUTH_IDS)), CreateMode.PERSISTENT),
+                Op.create(root + "/acl", null, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT),
                 Op.delete(root + "/full", -1),
                 Op.delete(root + "/full", 3),
                 Op.delete(root + "/no", -1),
@@ -353,7 +353,8 @@ final class MultiChecks {
     private static void readFailures(Scope scope) throws Exception {
         Client client = Client.atRoot(scope);
         String root = scope.root();
-        client.zk.create(root + "/closed", null, Collections.singletonList(new ACL(16, Ids.ANYONE_ID_UNSAFE)), CreateMode.PERSISTENT);
+        client.zk.create(root + "/closed", null, Collections.singletonList(new ACL(16, Ids.ANYONE_ID_UNSAFE)),
+                CreateMode.PERSISTENT);
         List<OpResult> results = client.zk.multi(List.of(Op.getData(root + "/no"), Op.getData(root),
                 Op.getChildren(root + "/closed"), Op.getChildren(root + "/no"), Op.getData(root)));
         equal(Code.NONODE.intValue(), ((OpResult.ErrorResult) results.get(0)).getErr(), "first");

@@ -81,8 +81,11 @@ final class NodeChecks {
         equal(Ids.READ_ACL_UNSAFE, client.zk.getACL("/zookeeper/config", new Stat()), "ACL of config");
     }
 
-    /** The server looks for such nodes once a minute unless it was told otherwise. */
+    /** Even a server that keeps its default looks for such nodes once a minute. */
     private static final long REAPING_MS = 90_000;
+
+    /** Short to wait for, long enough to give the node a child before the time is over. */
+    private static final long BRIEF_MS = 4_000;
 
     private static void ttlReaped(Scope scope) throws Exception {
         Client client = Client.atRoot(scope);
@@ -90,14 +93,17 @@ final class NodeChecks {
         String lasting = scope.root() + "/lasting";
         String parent = scope.root() + "/parent";
         Events events = new Events();
+        long begun = System.currentTimeMillis();
         for (String path : List.of(brief, parent)) {
-            client.zk.create(path, null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, new Stat(), 500);
+            client.zk.create(path, null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, new Stat(),
+                    BRIEF_MS);
         }
         client.zk.create(lasting, null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, new Stat(), HOUR);
         client.create(parent + "/child");
         client.zk.exists(brief, events);
         eventually(REAPING_MS, brief + " is removed", () -> client.zk.exists(brief, false) == null);
         events.expect(EventType.NodeDeleted, brief);
+        that(System.currentTimeMillis() - begun > BRIEF_MS, "a TTL node lives at least as long as it may");
         that(client.zk.exists(lasting, false) != null, "a node whose time has not come must stay");
         that(client.zk.exists(parent, false) != null, "a TTL node with a child must stay");
     }
@@ -112,9 +118,9 @@ final class NodeChecks {
         }
         client.create(full + "/child");
         client.create(used + "/child");
-        client.zk.delete(used + "/child", -1);
         Events events = new Events();
         client.zk.exists(used, events);
+        client.zk.delete(used + "/child", -1);
         eventually(REAPING_MS, used + " is removed", () -> client.zk.exists(used, false) == null);
         events.expect(EventType.NodeDeleted, used);
         that(client.zk.exists(full, false) != null, "a container with a child must stay");
@@ -128,12 +134,12 @@ final class NodeChecks {
         equal(root + "/p", client.create(root + "/p", CreateMode.PERSISTENT), "persistent path");
         equal(root + "/e", client.create(root + "/e", CreateMode.EPHEMERAL), "ephemeral path");
         equal(root + "/c", client.create(root + "/c", CreateMode.CONTAINER), "container path");
-        equal(root + "/ps0000000003", client.create(root + "/ps", CreateMode.PERSISTENT_SEQUENTIAL), "sequential path");
-        equal(root + "/es0000000004", client.create(root + "/es", CreateMode.EPHEMERAL_SEQUENTIAL), "sequential path");
+        equal(root + "/ps0000000003", client.create(root + "/ps", CreateMode.PERSISTENT_SEQUENTIAL), "numbered path");
+        equal(root + "/es0000000004", client.create(root + "/es", CreateMode.EPHEMERAL_SEQUENTIAL), "numbered path");
         equal(0, client.stat(root + "/p").getEphemeralOwner(), "owner of a persistent node");
         equal(session, client.stat(root + "/e").getEphemeralOwner(), "owner of an ephemeral node");
         equal(0, client.stat(root + "/c").getEphemeralOwner(), "owner of a container");
-        equal(session, client.stat(root + "/es0000000004").getEphemeralOwner(), "owner of an ephemeral sequential node");
+        equal(session, client.stat(root + "/es0000000004").getEphemeralOwner(), "owner of an ephemeral sequence node");
         equal(bytes("data"), client.zk.getData(root + "/c", false, null), "data of a container");
         client.create(root + "/c/below", CreateMode.EPHEMERAL);
         equal(5, client.stat(root).getNumChildren(), "children");
@@ -163,7 +169,8 @@ final class NodeChecks {
                 "a second create", () -> client.create(root + "/there"));
         equal(root + "/there", exists.getPath(), "path in the exception");
         throwing(KeeperException.NodeExistsException.class, "create of /", () -> client.create("/"));
-        throwing(KeeperException.NoNodeException.class, "create without parent", () -> client.create(root + "/no/child"));
+        throwing(KeeperException.NoNodeException.class, "create without parent",
+                () -> client.create(root + "/no/child"));
         throwing(KeeperException.NoChildrenForEphemeralsException.class, "child of an ephemeral",
                 () -> client.create(root + "/brief/child"));
         throwing(KeeperException.NoChildrenForEphemeralsException.class, "sequential child of an ephemeral",
@@ -253,12 +260,14 @@ final class NodeChecks {
                 () -> client.zk.delete(path, 7));
         client.zk.delete(path + "/child", 0);
         client.zk.setData(path, null, 0);
-        throwing(KeeperException.BadVersionException.class, "delete of an old version", () -> client.zk.delete(path, 0));
+        throwing(KeeperException.BadVersionException.class, "delete of an old version",
+                () -> client.zk.delete(path, 0));
         client.zk.delete(path, 1);
         KeeperException.NoNodeException gone = throwing(KeeperException.NoNodeException.class, "delete of nothing",
                 () -> client.zk.delete(path, -1));
         equal(path, gone.getPath(), "path in the exception");
-        throwing(KeeperException.NoNodeException.class, "delete below nothing", () -> client.zk.delete(path + "/x", -1));
+        throwing(KeeperException.NoNodeException.class, "delete below nothing",
+                () -> client.zk.delete(path + "/x", -1));
     }
 
     private static void protectedNodes(Scope scope) throws Exception {
@@ -363,7 +372,7 @@ final class NodeChecks {
         equal(root + "/a0000000005", client.create(root + "/a", CreateMode.EPHEMERAL_SEQUENTIAL), "after a failure");
         client.create(root + "/a0000000000/child");
         equal(root + "/a0000000006", client.create(root + "/a", mode), "after a grandchild");
-        equal(root + "/a0000000000/x0000000001", client.create(root + "/a0000000000/x", mode), "each parent for itself");
+        equal(root + "/a0000000000/x0000000001", client.create(root + "/a0000000000/x", mode), "each parent by itself");
         Stat stat = new Stat();
         equal(root + "/t0000000007", client.zk.create(root + "/t", null, Ids.OPEN_ACL_UNSAFE,
                 CreateMode.PERSISTENT_SEQUENTIAL_WITH_TTL, stat, HOUR), "with a time to live");

@@ -219,10 +219,13 @@ final class SessionChecks {
 
     private static void killed(Scope scope) throws Exception {
         Client watcher = Client.atRoot(scope);
-        Client victim = Client.connect(scope);
+        Relay relay = scope.relay();
+        Client victim = Client.connect(scope, relay.connect(), Client.LONG_SESSION);
         victim.create(scope.root() + "/e", CreateMode.EPHEMERAL);
+        relay.admitNoMore();
         Client killer = renewed(scope, victim.zk);
         killer.zk.close();
+        relay.heal();
         victim.events.state(KeeperState.Expired);
         eventually("the ephemeral is gone", () -> watcher.children(scope.root()).isEmpty());
     }
