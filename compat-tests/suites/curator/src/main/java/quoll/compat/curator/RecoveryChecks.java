@@ -34,6 +34,14 @@ final class RecoveryChecks {
         suite.exclusive("counting goes on through a restart", RecoveryChecks::counting);
     }
 
+    private static List<CuratorFramework> clients(Scope scope) throws Exception {
+        List<CuratorFramework> clients = new ArrayList<>();
+        for (int number = 0; number < 2; number++) {
+            clients.add(Clients.start(scope, Clients.builder(scope.connectThroughRestarts())));
+        }
+        return clients;
+    }
+
     private static void outage(Scope scope, String how) throws Exception {
         scope.environment().control(how);
         if (how.equals("kill")) {
@@ -42,7 +50,7 @@ final class RecoveryChecks {
     }
 
     private static void recover(Scope scope, String how) throws Exception {
-        List<CuratorFramework> clients = Clients.connect(scope, 2);
+        List<CuratorFramework> clients = clients(scope);
         CuratorFramework first = clients.get(0);
         CuratorFramework second = clients.get(1);
         String root = scope.root();
@@ -91,7 +99,7 @@ final class RecoveryChecks {
     }
 
     private static void mutex(Scope scope) throws Exception {
-        List<CuratorFramework> clients = Clients.connect(scope, 2);
+        List<CuratorFramework> clients = clients(scope);
         InterProcessMutex mine = new InterProcessMutex(clients.get(0), scope.root());
         InterProcessMutex other = new InterProcessMutex(clients.get(1), scope.root());
         that(mine.acquire(20, TimeUnit.SECONDS), "the first gets the lock");
@@ -104,7 +112,7 @@ final class RecoveryChecks {
     }
 
     private static void counting(Scope scope) throws Exception {
-        List<CuratorFramework> clients = Clients.connect(scope, 2);
+        List<CuratorFramework> clients = clients(scope);
         AtomicBoolean running = new AtomicBoolean(true);
         AtomicLong succeeded = new AtomicLong();
         AtomicLong tried = new AtomicLong();

@@ -39,6 +39,16 @@ final class RestartChecks {
         suite.exclusive("requests during an outage fail, later ones succeed", RestartChecks::outage);
     }
 
+    private static Client connect(Scope scope) throws Exception {
+        return Client.connect(scope, scope.connectThroughRestarts(), Client.LONG_SESSION);
+    }
+
+    private static Client atRoot(Scope scope) throws Exception {
+        Client client = connect(scope);
+        client.create(scope.root());
+        return client;
+    }
+
     private static void restart(Scope scope, Client client) throws Exception {
         scope.environment().control("restart");
         client.events.state(KeeperState.Disconnected);
@@ -46,7 +56,7 @@ final class RestartChecks {
     }
 
     private static void tree(Scope scope) throws Exception {
-        Client client = Client.atRoot(scope);
+        Client client = atRoot(scope);
         String root = scope.root();
         client.zk.create(root + "/null", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         client.zk.create(root + "/empty", new byte[0], Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
@@ -85,8 +95,8 @@ final class RestartChecks {
     }
 
     private static void session(Scope scope) throws Exception {
-        Client client = Client.atRoot(scope);
-        Client other = Client.connect(scope);
+        Client client = atRoot(scope);
+        Client other = connect(scope);
         String root = scope.root();
         long session = client.zk.getSessionId();
         client.zk.addAuthInfo("digest", bytes("bob:secret"));
@@ -125,7 +135,7 @@ final class RestartChecks {
 
     /** A writer is answered until the server is killed in the middle of its work. */
     private static void kill(Scope scope) throws Exception {
-        Client client = Client.atRoot(scope);
+        Client client = atRoot(scope);
         AtomicInteger acknowledged = new AtomicInteger(-1);
         AtomicBoolean running = new AtomicBoolean(true);
         Thread writer = new Thread(() -> {
@@ -157,7 +167,7 @@ final class RestartChecks {
     }
 
     private static void expires(Scope scope) throws Exception {
-        Client watcher = Client.atRoot(scope);
+        Client watcher = atRoot(scope);
         Relay relay = scope.relay();
         Client client = Client.connect(scope, relay.connect(), 4_000);
         client.create(scope.root() + "/e", CreateMode.EPHEMERAL);
@@ -169,7 +179,7 @@ final class RestartChecks {
     }
 
     private static void outage(Scope scope) throws Exception {
-        Client client = Client.atRoot(scope);
+        Client client = atRoot(scope);
         long session = client.zk.getSessionId();
         Stat before = client.stat(scope.root());
         scope.environment().control("stop");
@@ -183,7 +193,7 @@ final class RestartChecks {
         client.events.state(KeeperState.SyncConnected);
         equal(session, client.zk.getSessionId(), "session id");
         equal(before, client.stat(scope.root()), "Stat");
-        Client fresh = Client.connect(scope);
+        Client fresh = connect(scope);
         that(fresh.zk.getSessionId() != session, "a new session gets a new id");
         that(fresh.zk.setData(scope.root(), null, 0).getMzxid() > before.getMzxid(), "zxids grow");
     }
