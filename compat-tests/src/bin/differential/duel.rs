@@ -23,7 +23,10 @@ const BUILT_IN: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeeper
 /// Requests that the walk sends at once.
 const BURST: usize = 90;
 
-/// The first difference of a sequence.
+/// Differences of one sequence: more would only be the consequences of the first ones.
+const DIFFERENCES: usize = 30;
+
+/// A difference.
 #[derive(Debug, Clone)]
 pub(crate) struct Difference {
     /// Position of the step; behind the last one for what the final walk finds.
@@ -48,6 +51,17 @@ impl Difference {
     /// One of the servers said nothing at all.
     pub(crate) fn silent(&self) -> bool {
         [&self.left, &self.right].into_iter().any(|e| e.as_ref().is_none_or(Event::is_absence))
+    }
+
+    /// Both replied to the same request under the same zxid, and if it was a write, to the same effect.
+    fn still_in_step(&self, left: &Side, right: &Side) -> bool {
+        let (Some(l), Some(r)) = (&self.left, &self.right) else { return false };
+        let (What::Reply { op, err: le }, What::Reply { op: same, err: re }) = (l.what, r.what) else {
+            return false;
+        };
+        let done = |e: &Event, err: i32| err == 0 && !e.text.contains(" code=");
+        let harmless = !changes_the_tree(op) || done(l, le) == done(r, re);
+        op == same && op != 0 && left.names.zxid(l.zxid) == right.names.zxid(r.zxid) && harmless
     }
 
     /// What sort of difference it is: the same fault in two seeds has the same one.
@@ -91,6 +105,8 @@ pub(crate) struct Duel {
     /// How often each operation was answered with each error; for a multi also whether an error is inside.
     pub(crate) outcomes: BTreeMap<(i32, i32, bool), u64>,
     now_at: usize,
+    /// Differences behind which the two were still in step.
+    found: Vec<Difference>,
 }
 
 impl Duel {
@@ -104,6 +120,7 @@ impl Duel {
             requests: 0,
             outcomes: BTreeMap::new(),
             now_at: 0,
+            found: Vec::new(),
         }
     }
 
@@ -113,10 +130,13 @@ impl Duel {
         }
     }
 
-    /// Runs a sequence from a clean state to a clean state.
-    pub(crate) fn run(&mut self, steps: &[Step], exact_sessions: bool) -> Option<Difference> {
-        let found = self.play(steps, exact_sessions).err().map(|d| *d);
-        if found.is_some() {
+    /// Runs a sequence from a clean state to a clean state; all its differences, as far as one can see behind
+    /// the first.
+    pub(crate) fn run(&mut self, steps: &[Step], exact_sessions: bool) -> Vec<Difference> {
+        let last = self.play(steps, exact_sessions).err().map(|d| *d);
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(last);
+        if !found.is_empty() {
             self.estranged = true;
         }
         for side in [&mut self.left, &mut self.right] {
@@ -221,7 +241,12 @@ impl Duel {
                         self.note(|| format!("    [{slot}] left:  {}", text(&left)));
                         self.note(|| format!("    [{slot}] right: {}", text(&right)));
                         let step = step.describe();
-                        return Err(Box::new(Difference { at: self.now_at, step, slot, left, right }));
+                        let d = Difference { at: self.now_at, step, slot, left, right };
+                        if self.found.len() >= DIFFERENCES || !d.still_in_step(&self.left, &self.right) {
+                            return Err(Box::new(d));
+                        }
+                        pairs.extend(d.left.clone().zip(d.right.clone()));
+                        self.found.push(d);
                     }
                 }
             }
@@ -326,6 +351,13 @@ fn join(parent: &str, name: &str) -> String {
 
 fn is_reply(event: &Event, wanted: OpCode) -> bool {
     matches!(event.what, What::Reply { op, .. } if op == wanted.code())
+}
+
+fn changes_the_tree(op: i32) -> bool {
+    use OpCode as O;
+    let writes =
+        [O::Create, O::Delete, O::SetData, O::SetAcl, O::Multi, O::Create2, O::CreateContainer, O::CreateTtl];
+    writes.iter().any(|w| w.code() == op)
 }
 
 fn is_answer(event: &Event, wanted: OpCode) -> bool {

@@ -33,7 +33,7 @@ use options::Options;
 use step::Step;
 
 /// Reproducers that are looked for in one run: more would be the same faults again.
-const REPRODUCERS: usize = 12;
+const REPRODUCERS: usize = 40;
 
 fn main() -> ExitCode {
     match options::parse(std::env::args().skip(1)).and_then(|o| Run::new(o)?.all()) {
@@ -190,26 +190,32 @@ impl Run {
             println!("# {name}");
             trace.iter().for_each(|line| println!("# {line}"));
         }
-        let Some(d) = found else { return Ok(()) };
-        if [&d.left, &d.right].into_iter().flatten().any(is_refusal) {
+        if found.iter().flat_map(|d| [&d.left, &d.right]).flatten().any(is_refusal) {
             self.gone = true;
         }
-        if let Some(row) = deviations::explain(&mut self.rows, name, &d) {
-            println!("# {name}: known deviation {}", row.id);
-            return Ok(());
+        let mut reasons: Vec<String> = Vec::new();
+        for d in found {
+            if let Some(row) = deviations::explain(&mut self.rows, name, &d) {
+                println!("# {name}: known deviation {}", row.id);
+                continue;
+            }
+            let signature = d.signature();
+            let reason = format!("step {}: {signature}", d.at);
+            if reasons.iter().any(|r| r.ends_with(&format!(": {signature}"))) {
+                continue;
+            }
+            reasons.push(reason);
+            let places = self.seen.entry(signature).or_default();
+            places.push(name.to_owned());
+            let first = places.len() == 1;
+            if self.options.json {
+                println!("{}", json(name, &d));
+            }
+            if first && !self.gone && self.seen.len() <= REPRODUCERS {
+                self.explain_at_length(name, steps, &d, exact);
+            }
         }
-        let signature = d.signature();
-        let places = self.seen.entry(signature.clone()).or_default();
-        places.push(name.to_owned());
-        let first = places.len() == 1;
-        if self.options.json {
-            println!("{}", json(name, &d));
-        }
-        let reason = format!("step {}: {signature}", d.at);
-        if first && !self.gone && self.seen.len() <= REPRODUCERS {
-            self.explain_at_length(name, steps, &d, exact);
-        }
-        Err(reason)
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
     }
 
     fn explain_at_length(&mut self, name: &str, steps: &[Step], d: &Difference, exact: bool) {
@@ -227,8 +233,8 @@ impl Run {
                 for line in self.duel.trace.take().unwrap_or_default() {
                     line.lines().for_each(|l| println!("#   {l}"));
                 }
-                match again {
-                    Some(again) => show(&again),
+                match again.first() {
+                    Some(again) => show(again),
                     None => println!("# the last time it was not there: it depends on time"),
                 }
             }

@@ -21,7 +21,8 @@ impl Search<'_> {
             return None;
         }
         self.runs += 1;
-        self.duel.run(steps, self.exact_sessions).filter(|d| d.signature() == self.signature)
+        let found = self.duel.run(steps, self.exact_sessions);
+        found.into_iter().find(|d| d.signature() == self.signature)
     }
 }
 

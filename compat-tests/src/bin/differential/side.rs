@@ -17,7 +17,7 @@ use crate::request::Req;
 use crate::step::{Greeting, Passwd, SLOTS, Seen, Step, Wanted};
 
 /// A server that owes something and says nothing for this long has nothing to say.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Slot {
