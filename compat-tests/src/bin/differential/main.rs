@@ -221,7 +221,7 @@ impl Run {
     fn explain_at_length(&mut self, name: &str, steps: &[Step], d: &Difference, exact: bool) {
         println!("# ---- {name} differs at step {} of {}: {}", d.at, steps.len(), d.signature());
         show(d);
-        if !self.options.shrink {
+        if !self.options.shrink || self.over().is_some() {
             return;
         }
         match shrink::shrink(&mut self.duel, steps, d, exact) {

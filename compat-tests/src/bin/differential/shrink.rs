@@ -1,23 +1,30 @@
 //! Makes a failing sequence small: steps are left out as long as the same difference remains.
 //!
-//! Invariant: what it returns still fails in the same way; and it stops after a bounded number of runs.
+//! Invariant: what it returns still fails in the same way; and it stops after a bounded number of runs and a
+//! bounded time.
 
+use std::time::{Duration, Instant};
+
+use crate::clock;
 use crate::duel::{Difference, Duel};
 use crate::step::Step;
 
 /// Runs of one search: beyond it the result is merely not the smallest one.
 const RUNS: usize = 400;
+/// The same for its time, which goes quickly where a server does not answer.
+const TIME: Duration = Duration::from_secs(15);
 
 struct Search<'a> {
     duel: &'a mut Duel,
     signature: String,
     exact_sessions: bool,
     runs: usize,
+    until: Instant,
 }
 
 impl Search<'_> {
     fn fails(&mut self, steps: &[Step]) -> Option<Difference> {
-        if self.runs >= RUNS {
+        if self.runs >= RUNS || clock::now() > self.until {
             return None;
         }
         self.runs += 1;
@@ -33,7 +40,8 @@ pub(crate) fn shrink(
     found: &Difference,
     exact_sessions: bool,
 ) -> Option<(Vec<Step>, Difference)> {
-    let mut search = Search { duel, signature: found.signature(), exact_sessions, runs: 0 };
+    let mut search =
+        Search { duel, signature: found.signature(), exact_sessions, runs: 0, until: clock::now() + TIME };
     let mut best: Vec<Step> = steps.iter().take(found.at + 1).cloned().collect();
     let mut last = search.fails(&best)?;
     let mut size = best.len().div_ceil(2);
