@@ -12,6 +12,7 @@ pub mod zab;
 
 use crate::auth::{Identity, Rules};
 use crate::state::TreeView;
+use crate::state::quota::Overrun;
 use crate::types::{Committed, ConnId, Entry, Flushed, Millis, Now, ServerId, SessionId, Zxid};
 use crate::wire::WriteRequest;
 use jute::ErrorCode;
@@ -132,6 +133,8 @@ pub enum Effect {
     },
     /// Answer a request that will never be ordered.
     Refuse(Origin, ErrorCode),
+    /// A limit was passed: refused if it is a hard one, else only worth a line in the log.
+    OverQuota(Overrun),
     /// The session will take no more requests; its end is being ordered. Its timeout is given when silence
     /// was the reason.
     Closing(SessionId, Option<Millis>),
@@ -216,6 +219,7 @@ impl Replica {
     fn write(&mut self, now: Now, write: &ClientWrite<'_>, tree: &impl TreeView, out: &mut Effects) {
         let zxid = self.order.next_zxid();
         let entry = self.prep.write(now, zxid, write, &self.sessions, tree);
+        out.extend(self.prep.take_overruns().into_iter().map(Effect::OverQuota));
         self.order.propose(entry, Some(write.origin), out);
     }
 

@@ -21,13 +21,14 @@ use crate::net::client::{Conn, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Replica};
 use crate::report::{Counters, DirSizes};
+use crate::state::quota::Overrun;
 use crate::state::{Machine, Shared, TreeView as _};
 use crate::types::{Entry, Flushed, Millis, Now, SessionId};
 use crate::wire::{Greeting, GreetingReply};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
@@ -76,6 +77,7 @@ pub struct Core {
     pub(super) applying: Mutex<()>,
     pub(super) started: Millis,
     pub(super) facts: Facts,
+    quota_told: AtomicI64,
     pub(super) log: Box<dyn Log>,
 }
 
@@ -142,6 +144,7 @@ impl Core {
             rules,
             shared,
             facts,
+            quota_told: AtomicI64::new(i64::MIN),
             log,
         }
     }
@@ -193,6 +196,7 @@ impl Core {
                         wakers.extend(waker);
                     }
                 }
+                Effect::OverQuota(overrun) => self.over_quota(&overrun),
                 Effect::Closing(session, Some(timeout)) => {
                     self.counters.stale_sessions_expired.fetch_add(1, Relaxed);
                     tracing::info!("Expiring session {session}, timeout of {}ms exceeded", timeout.0);
@@ -201,6 +205,22 @@ impl Core {
             }
         }
         committed
+    }
+
+    /// Says so at most once a second: a client that keeps on writing must not fill the log.
+    fn over_quota(&self, overrun: &Overrun) {
+        if overrun.is_hard {
+            let namespace = overrun.path.split('/').nth(1).unwrap_or_default();
+            self.counters.quota_exceeded.with(namespace, |count| {
+                count.fetch_add(1, Relaxed);
+            });
+        }
+        let now = self.clock.mono().0;
+        let last = self.quota_told.load(Relaxed);
+        if now.saturating_sub(last) >= 1000 {
+            self.quota_told.store(now, Relaxed);
+            tracing::warn!("{overrun}");
+        }
     }
 
     /// The log is durable up to here. Called from its thread.

@@ -173,8 +173,34 @@ fn recover(
     Ok((machine, recovered))
 }
 
+/// Says what is starting, and what of the configuration will not do what it says.
+fn announce(settings: &Settings) {
+    let paths = &settings.paths;
+    tracing::info!(
+        "Quoll {} (speaks ZooKeeper {}), {}: configuration {}, data in {}, log in {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::report::version::REFERENCE,
+        if settings.mode == Mode::Standalone { "standalone" } else { "ensemble member" },
+        settings.source(),
+        paths.data_dir.display(),
+        paths.data_log_dir.display(),
+    );
+    for warning in settings.warnings() {
+        tracing::warn!("{}: {}", warning.origin, warning.text);
+    }
+    for unknown in settings.unknown() {
+        if let Some(hint) = &unknown.hint {
+            tracing::warn!("{}: unknown key {}: {hint}", unknown.origin, unknown.key);
+        }
+    }
+    if let Some(warning) = settings.not_yet_warning() {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Runs the server until a signal ends it; returns the exit code.
 pub fn run(settings: &Settings) -> Result<u8, StartError> {
+    announce(settings);
     if settings.mode != Mode::Standalone {
         return Err(StartError::Unsupported(format!(
             "{}: an ensemble is configured, but this version of Quoll serves standalone only; leave one server \
@@ -239,6 +265,9 @@ async fn live(
     recovered: &Recovered,
 ) -> Result<u8, StartError> {
     let (stop, stopped) = watch::channel(false);
+    if settings.client.plain.is_none() {
+        tracing::warn!("No clientPort is set: no client can connect");
+    }
     if let Some(listen) = &settings.client.plain {
         let address = listen.socket();
         let listener = Listener::bind(&ListenSettings {

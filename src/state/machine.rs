@@ -187,12 +187,6 @@ impl Machine {
         orphaned
     }
 
-    /// What a change at `path` would do to the quota over it.
-    #[must_use]
-    pub fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Verdict {
-        self.quotas.check(&self.tree, path, bytes, count)
-    }
-
     /// Timeout of a session, if it is there.
     #[must_use]
     pub fn session(&self, session: SessionId) -> Option<Millis> {
@@ -306,8 +300,8 @@ impl TreeView for Machine {
         self.sessions.iter().map(|(session, timeout)| (*session, *timeout)).collect()
     }
 
-    fn exceeds_quota(&self, path: &str, bytes: i64, count: i64) -> bool {
-        matches!(self.check_quota(path, bytes, count), Verdict::Hard(_))
+    fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Verdict {
+        self.quotas.check(&self.tree, path, bytes, count)
     }
 }
 

@@ -99,6 +99,17 @@ pub struct Overrun {
     pub wanted: i64,
     /// What it may be.
     pub limit: i64,
+    /// Is it a hard one.
+    pub is_hard: bool,
+}
+
+impl std::fmt::Display for Overrun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, what, wanted, limit, is_hard } = self;
+        let kind = if *is_hard { "hard" } else { "soft" };
+        let name = if *what == "count" { "CountLimit" } else { "ByteLimit" };
+        write!(f, "Quota exceeded: {path} [current {what}={wanted}, {kind}{name}={limit}]")
+    }
 }
 
 /// Limits and use under one top-level path.
@@ -202,7 +213,7 @@ impl Quotas {
             if more == 0 || limit < 0 || wanted <= limit {
                 continue;
             }
-            let overrun = Overrun { path: over.into(), what, wanted, limit };
+            let overrun = Overrun { path: over.into(), what, wanted, limit, is_hard: hard > -1 };
             if hard > -1 {
                 return Verdict::Hard(overrun);
             }

@@ -1,6 +1,7 @@
 //! What validation may see of the tree: the last applied state, node by node. Prep lays its pending changes
 //! over it; tests and the simulator implement it with a map.
 
+use super::quota::Verdict;
 use crate::auth::AclEntry;
 use crate::types::{Millis, Owner, SessionId, Zxid};
 use std::sync::Arc;
@@ -37,6 +38,6 @@ pub trait TreeView {
     /// Every session with its timeout.
     fn sessions(&self) -> Vec<(SessionId, Millis)>;
 
-    /// Would creating (`count` 1) or changing data by `bytes` at `path` exceed a hard quota?
-    fn exceeds_quota(&self, path: &str, bytes: i64, count: i64) -> bool;
+    /// What creating (`count` 1) or changing data by `bytes` at `path` would do to the quota over it.
+    fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Verdict;
 }

@@ -15,6 +15,7 @@ use super::session::Tracker;
 use super::{ClientWrite, Now};
 use crate::auth::{Identity, Rules};
 use crate::state::TreeView;
+use crate::state::quota::Overrun;
 use crate::types::{Entry, Millis, SessionId, Zxid};
 use crate::wire::WriteRequest;
 use crate::wire::multi::WriteOp;
@@ -65,6 +66,8 @@ pub struct Prep {
     settings: ReplicaSettings,
     rules: Rules,
     pending: Pending,
+    /// Limits that the last write passed; at most two for each of its parts.
+    overruns: Vec<Overrun>,
 }
 
 impl Prep {
@@ -72,12 +75,17 @@ impl Prep {
     #[must_use]
     pub fn new(settings: ReplicaSettings, rules: Rules, digest: Option<u64>) -> Self {
         let digest = digest.filter(|_| settings.digest);
-        Self { settings, rules, pending: Pending::new(digest) }
+        Self { settings, rules, pending: Pending::new(digest), overruns: Vec::new() }
     }
 
     /// The tree has everything up to `zxid`.
     pub fn applied(&mut self, zxid: Zxid) {
         self.pending.applied(zxid);
+    }
+
+    /// Limits that the last write passed.
+    pub fn take_overruns(&mut self) -> Vec<Overrun> {
+        std::mem::take(&mut self.overruns)
     }
 
     /// Rows laid over the tree.

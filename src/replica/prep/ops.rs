@@ -4,6 +4,7 @@ use super::pending::{Node, Pending};
 use super::{Case, Fault, Prep, digest};
 use crate::auth::AclEntry;
 use crate::state::TreeView;
+use crate::state::quota::Verdict;
 use crate::types::{Millis, Owner, Zxid, path};
 use crate::wire::multi::WriteOp;
 use jute::codes::{MAX_TTL, perms};
@@ -146,17 +147,28 @@ impl Prep {
         if allowed { Ok(()) } else { Err(Fault::Refused(ErrorCode::NoAuth)) }
     }
 
+    /// A hard limit refuses; a soft one is only worth a line in somebody's log.
     fn check_quota<T: TreeView>(
-        &self,
+        &mut self,
         case: &Case<'_, T>,
         path: &str,
         bytes: i64,
         count: i64,
     ) -> Result<(), Fault> {
-        if self.settings.enforce_quota && case.tree.exceeds_quota(path, bytes, count) {
-            return Err(Fault::Refused(ErrorCode::QuotaExceeded));
+        if !self.settings.enforce_quota {
+            return Ok(());
         }
-        Ok(())
+        match case.tree.check_quota(path, bytes, count) {
+            Verdict::Within => Ok(()),
+            Verdict::Soft(overrun) => {
+                self.overruns.push(overrun);
+                Ok(())
+            }
+            Verdict::Hard(overrun) => {
+                self.overruns.push(overrun);
+                Err(Fault::Refused(ErrorCode::QuotaExceeded))
+            }
+        }
     }
 
     /// What the new node will be kept alive by. The operation decides; the flags only add to it.

@@ -4,6 +4,7 @@ use super::*;
 use crate::auth::AclEntry;
 use crate::replica::Origin;
 use crate::state::NodeView;
+use crate::state::quota::Verdict;
 use crate::types::{ConnId, Owner, ServerId};
 use jute::records::data::{Acl, Id, StatPersisted};
 use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
@@ -38,8 +39,8 @@ impl TreeView for Map {
     fn sessions(&self) -> Vec<(SessionId, Millis)> {
         vec![]
     }
-    fn exceeds_quota(&self, _: &str, _: i64, _: i64) -> bool {
-        false
+    fn check_quota(&self, _: &str, _: i64, _: i64) -> Verdict {
+        Verdict::Within
     }
 }
 

@@ -64,15 +64,18 @@ fn only_the_deepest_counts() {
 fn verdicts() {
     let w = with_quota(b"count=2,bytes=100=;byteHardLimit=8");
     let m = &w.machine;
-    let over = |what, wanted, limit| Overrun { path: "/a".into(), what, wanted, limit };
-    assert_eq!(m.check_quota("/a/x", 0, 1), Verdict::Soft(over("count", 3, 2)));
+    let over = |what, wanted, limit, is_hard| Overrun { path: "/a".into(), what, wanted, limit, is_hard };
+    assert_eq!(m.check_quota("/a/x", 0, 1), Verdict::Soft(over("count", 3, 2, false)));
     assert_eq!(m.check_quota("/a/x", 3, 0), Verdict::Within);
-    assert_eq!(m.check_quota("/a/x", 4, 1), Verdict::Hard(over("bytes", 9, 8)));
+    assert_eq!(m.check_quota("/a/x", 4, 1), Verdict::Hard(over("bytes", 9, 8, true)));
     assert_eq!(m.check_quota("/b", 1000, 1), Verdict::Within);
-    assert!(m.exceeds_quota("/a", 4, 0) && !m.exceeds_quota("/a", 0, 1));
+    assert!(
+        matches!(m.check_quota("/a", 4, 0), Verdict::Hard(_))
+            && !matches!(m.check_quota("/a", 0, 1), Verdict::Hard(_))
+    );
     let full = with_quota(b"byteHardLimit=3");
-    assert!(full.machine.exceeds_quota("/a", -1, 0), "shrinking, but still above");
-    assert!(!full.machine.exceeds_quota("/a", 0, 1));
+    assert!(matches!(full.machine.check_quota("/a", -1, 0), Verdict::Hard(_)), "shrinking, but still above");
+    assert!(!matches!(full.machine.check_quota("/a", 0, 1), Verdict::Hard(_)));
 }
 
 #[test]
