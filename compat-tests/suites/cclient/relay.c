@@ -103,6 +103,12 @@ struct relay *new_relay(char *hosts, size_t size) {
     return relay;
 }
 
+void hold(struct relay *relay) {
+    pthread_mutex_lock(&relay->lock);
+    relay->down = 1;
+    pthread_mutex_unlock(&relay->lock);
+}
+
 void cut(struct relay *relay) {
     pthread_mutex_lock(&relay->lock);
     relay->down = 1;

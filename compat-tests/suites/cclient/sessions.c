@@ -193,11 +193,12 @@ static void below_chroot(const char *root) {
 }
 
 static void restart(const char *root) {
-    char data[8], made[PATH_SIZE], hosts[PATH_SIZE];
+    char data[8], made[PATH_SIZE], address[64], hosts[PATH_SIZE];
     int length = sizeof data;
     struct String_vector names;
     struct events *session = new_events(), *changed = new_events(), *created = new_events(), *parent = new_events();
-    snprintf(hosts, sizeof hosts, "%s%s", server(), root);
+    struct relay *relay = new_relay(address, sizeof address);
+    snprintf(hosts, sizeof hosts, "%s%s", address, root);
     zhandle_t *handle = client_with(hosts, 30000, NULL, session);
     session_state(session, ZOO_CONNECTED_STATE, 10);
     int64_t id = zoo_client_id(handle)->client_id;
@@ -211,7 +212,7 @@ static void restart(const char *root) {
     deallocate_String_vector(&names);
     struct Stat before = look(handle, "/e"), top = look(handle, "/"), after;
 
-    control("restart");
+    restart_server(relay);
     await_loss(session);
     session_state(session, ZOO_CONNECTED_STATE, 40);
     same_number("session", zoo_client_id(handle)->client_id, id);

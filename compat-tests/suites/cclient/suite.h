@@ -80,10 +80,11 @@ int contains(const struct String_vector *names, const char *name);
 /* A relay between client and server whose links can be cut and held down. */
 struct relay;
 struct relay *new_relay(char *hosts, size_t size);
+void hold(struct relay *relay); /* refuses new links, leaves the present ones */
 void cut(struct relay *relay);
 void mend(struct relay *relay);
 
-void control(const char *verb);
+void restart_server(struct relay *relay); /* with the relay in front of every client */
 void pause_ms(int milliseconds);
 
 #endif

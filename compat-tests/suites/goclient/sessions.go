@@ -225,7 +225,7 @@ func restart(main *client, root string) {
 	created := watchExists(c, root+"/later")
 	parent := watchChildren(c, root+"/s-0000000002")
 
-	command("restart")
+	restartServer()
 	must("loss", eventually("loss of the connection", 20*time.Second, func() bool { return c.saw(zk.StateDisconnected) }))
 	must("reconnect", c.ready(40*time.Second))
 	must("reconnect of the shared client", main.ready(40*time.Second))

@@ -5,7 +5,7 @@ import time
 from kazoo.protocol.states import EventType, KazooState
 from kazoo.security import make_digest_acl
 
-from support import Client, Events, Relay, Task, check, control, eventually, holds, orphan, same
+from support import Client, Events, Relay, Task, check, eventually, holds, orphan, restart, same
 
 
 @check("session: resumed by another process with id and password")
@@ -107,7 +107,7 @@ def restarted(client, root):
         held.acquire()
         waiting = Task(two.Lock(root + "-lock", "waiting").acquire)
         eventually("second contender", lambda: len(client.get_children(root + "-lock")) == 2)
-        control("restart")
+        restart("stop")
         for someone in (one, two, client):
             eventually("reconnect", lambda someone=someone: someone.connected, 40)
         same("session", one.client_id, session)
@@ -128,8 +128,7 @@ def killed(client, root):
     acknowledged = []
     for number in range(50):
         acknowledged.append(client.create(root + "/n-", str(number).encode(), sequence=True))
-    control("kill")
-    control("start")
+    restart("kill")
     eventually("reconnect", lambda: client.connected, 40)
     names = sorted(client.retry(client.get_children, root))
     same("nodes", [f"{root}/{name}" for name in names], acknowledged)

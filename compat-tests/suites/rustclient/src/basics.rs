@@ -60,7 +60,7 @@ async fn connects(_: Main, _: String) {
 }
 
 async fn read_only(_: Main, root: String) {
-    let client = Client::connector().with_readonly(true).connect(&server()).await.must();
+    let client = Client::connector().with_readonly(true).connect(server().await).await.must();
     same(client.state(), SessionState::SyncConnected);
     holds(!client.session().is_readonly(), "the session is read-only");
     make(&client, &format!("{root}/n"), "v").await;
@@ -68,7 +68,7 @@ async fn read_only(_: Main, root: String) {
 
 /// Told of an old server, the client creates with opcode 1 and gets no stat.
 async fn old_create(_: Main, root: String) {
-    let client = Client::connector().with_server_version(3, 4, 14).connect(&server()).await.must();
+    let client = Client::connector().with_server_version(3, 4, 14).connect(server().await).await.must();
     let (stat, sequence) = client.create(&format!("{root}/s-"), b"v", SEQUENTIAL).await.must();
     holds(stat.is_invalid(), "there is a stat");
     same(sequence.into_i64(), 0);
@@ -301,7 +301,7 @@ async fn acls(client: Main, root: String) {
 
 async fn digest(main: Main, root: String) {
     let path = format!("{root}/n");
-    let owner = Client::connector().with_auth("digest", b"ann:secret").connect(&server()).await.must();
+    let owner = Client::connector().with_auth("digest", b"ann:secret").connect(server().await).await.must();
     owner.create(&path, b"v", &CreateMode::Persistent.with_acls(CREATOR)).await.must();
     let expected = Acl::new(Permission::ALL, AuthId::new("digest", "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM="));
     same(owner.get_acl(&path).await.must().0, vec![expected]);
@@ -357,7 +357,7 @@ async fn configuration(client: Main, _: String) {
 }
 
 async fn chroot(main: Main, root: String) {
-    let inner = Client::connector().connect(&format!("{}{root}/in", server())).await.must();
+    let inner = Client::connector().connect(&format!("{}{root}/in", server().await)).await.must();
     same(inner.path(), &format!("{root}/in"));
     fails(inner.create("/n", b"", PERSISTENT).await, Error::NoNode);
     make(&main, &format!("{root}/in"), "").await;

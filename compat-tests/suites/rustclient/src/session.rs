@@ -8,8 +8,8 @@ use zookeeper_client::{
 
 use crate::check;
 use crate::support::{
-    Check, EPHEMERAL, Main, Must, OPEN, PERSISTENT, Relay, SEQUENTIAL, client, close, connect, control,
-    event, fails, happened, holds, make, pause, put, reaches, ready, same, server, text, vanishes, within,
+    Check, EPHEMERAL, Main, Must, OPEN, PERSISTENT, Relay, SEQUENTIAL, client, close, connect, event, fails,
+    happened, holds, make, pause, put, reaches, ready, restart_server, same, server, text, vanishes, within,
 };
 
 pub fn checks() -> Vec<Check> {
@@ -39,7 +39,7 @@ async fn close_removes(main: Main, root: String) {
 
 async fn detached(timeout: u64) -> Client {
     let connector = Client::connector().with_session_timeout(Duration::from_secs(timeout)).with_detached();
-    connector.connect(&server()).await.must()
+    connector.connect(server().await).await.must()
 }
 
 async fn reattached(main: Main, root: String) {
@@ -48,7 +48,7 @@ async fn reattached(main: Main, root: String) {
     first.create(&path, b"", EPHEMERAL).await.must();
     let session = first.into_session();
     let id = session.id();
-    let second = Client::connector().with_session(session).connect(&server()).await.must();
+    let second = Client::connector().with_session(session).connect(server().await).await.must();
     same(second.session_id(), id);
     same(second.check_stat(&path).await.must().map(|stat| stat.ephemeral_owner), Some(id.0));
     close(second).await;
@@ -62,7 +62,7 @@ async fn expires(main: Main, root: String) {
     let session = first.into_session();
     holds(main.check_stat(&path).await.must().is_some(), "gone at once");
     vanishes(&main, &path, 15).await;
-    fails(Client::connector().with_session(session).connect(&server()).await, Error::SessionExpired);
+    fails(Client::connector().with_session(session).connect(server().await).await, Error::SessionExpired);
 }
 
 async fn kept_alive(main: Main, root: String) {
@@ -179,7 +179,7 @@ async fn restart(main: Main, root: String) {
     let path = |name: &str| format!("{root}/{name}");
     let connector =
         Client::connector().with_session_timeout(Duration::from_secs(30)).with_auth("digest", b"cat:pw");
-    let client = connector.connect(&server()).await.must();
+    let client = connector.connect(server().await).await.must();
     let id = client.session_id();
     client.create(&path("closed"), b"v", &CreateMode::Persistent.with_acls(Acls::creator_all())).await.must();
     client.create(&path("e"), b"", EPHEMERAL).await.must();
@@ -191,7 +191,7 @@ async fn restart(main: Main, root: String) {
     let (_, _, changed) = client.get_and_watch_data(&path("e")).await.must();
     let (_, created) = client.check_and_watch_stat(&path("later")).await.must();
 
-    control("restart").await;
+    restart_server("stop", &client).await;
     ready(&main).await;
     reaches(&client, SessionState::SyncConnected, 40).await;
     same(client.session_id(), id);
@@ -222,9 +222,7 @@ async fn kill(main: Main, root: String) {
     for _ in 0..50 {
         made.push(main.create(&format!("{root}/n-"), b"v", SEQUENTIAL).await.must().0);
     }
-    control("kill").await;
-    reaches(&main, SessionState::Disconnected, 10).await;
-    control("start").await;
+    restart_server("kill", &main).await;
     ready(&main).await;
     let found = stats(&main, &root).await;
     same(found.into_iter().skip(1).map(|(_, stat)| stat).collect::<Vec<_>>(), made);

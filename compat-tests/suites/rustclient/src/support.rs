@@ -6,12 +6,14 @@ use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinError;
 use tokio::time;
 use zookeeper_client::{
@@ -161,12 +163,17 @@ pub async fn vanishes(client: &Client, path: &str, seconds: u64) {
 
 // --------------------------------------------------------------------------------------------- the server
 
-pub fn server() -> String {
+fn address() -> String {
     env::var("ZK_CONNECT").unwrap_or_else(|_| fail("ZK_CONNECT is not set"))
 }
 
+/// Where clients connect to.
+pub async fn server() -> &'static str {
+    &front().await.address
+}
+
 pub async fn connect(timeout: Duration) -> Client {
-    Client::connector().with_session_timeout(timeout).connect(&server()).await.must()
+    Client::connector().with_session_timeout(timeout).connect(server().await).await.must()
 }
 
 pub async fn client() -> Client {
@@ -196,18 +203,35 @@ pub async fn text(client: &Client, path: &str) -> String {
     String::from_utf8(client.get_data(path).await.must().0).must()
 }
 
-pub async fn control(verb: &str) {
+async fn control(verb: &str) {
     let program = env::var("ZK_CTL").unwrap_or_else(|_| fail("ZK_CTL is not set"));
     let output = Command::new(program).arg(verb).output().await.must();
-    holds(
-        output.status.success(),
-        &format!("the server did not {verb}: {}", String::from_utf8_lossy(&output.stderr)),
-    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    holds(output.status.success(), &format!("the server did not {verb}: {said}"));
+}
+
+/// The relay through which every client of this suite goes.
+static FRONT: OnceCell<Relay> = OnceCell::const_new();
+
+async fn front() -> &'static Relay {
+    FRONT.get_or_init(Relay::new).await
+}
+
+/// Ends the server by `stop` or `kill`, waits until the client has noticed, and starts the server again.
+///
+/// Nobody connects while it starts: the reference can forget a connection that it accepts before it runs,
+/// and the client then waits for its whole timeout. That is not what is checked.
+pub async fn restart_server(how: &str, client: &Client) {
+    front().await.hold();
+    control(how).await;
+    reaches(client, SessionState::Disconnected, 10).await;
+    control("start").await;
+    front().await.mend();
 }
 
 /// The answer to a four-letter word.
 pub async fn word(word: &str) -> String {
-    let mut stream = TcpStream::connect(server()).await.must();
+    let mut stream = TcpStream::connect(address()).await.must();
     stream.write_all(word.as_bytes()).await.must();
     let mut answer = String::new();
     within(5, word, stream.read_to_string(&mut answer)).await.must().must();
@@ -217,38 +241,55 @@ pub async fn word(word: &str) -> String {
 /// Stands between client and server; its links can be cut and are refused until it is mended.
 pub struct Relay {
     pub address: String,
-    up: watch::Sender<bool>,
+    open: Arc<AtomicBool>,
+    cuts: watch::Sender<()>,
 }
 
 impl Relay {
     pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.must();
         let address = listener.local_addr().must().to_string();
-        let (up, state) = watch::channel(true);
+        let open = Arc::new(AtomicBool::new(true));
+        let (cuts, mut cut) = watch::channel(());
+        let accepting = open.clone();
         tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                if *state.borrow() {
-                    tokio::spawn(Self::link(near, state.clone()));
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok((near, _)) if accepting.load(Ordering::SeqCst) => {
+                            tokio::spawn(Self::link(near, cut.clone()));
+                        }
+                        Ok(_) => {}
+                        Err(_) => return,
+                    },
+                    alive = cut.changed() => if alive.is_err() { return },
                 }
             }
         });
-        Self { address, up }
+        Self { address, open, cuts }
     }
 
     /// Ends with either side, with a cut, and with the relay itself.
-    async fn link(mut near: TcpStream, mut state: watch::Receiver<bool>) {
-        let Ok(mut far) = TcpStream::connect(server()).await else { return };
+    async fn link(mut near: TcpStream, mut cut: watch::Receiver<()>) {
+        cut.mark_unchanged();
+        let Ok(mut far) = TcpStream::connect(address()).await else { return };
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-            _ = state.wait_for(|up| !up) => {}
+            _ = cut.changed() => {}
         }
     }
 
+    /// Refuses new links and leaves the present ones alone.
+    pub fn hold(&self) {
+        self.open.store(false, Ordering::SeqCst);
+    }
+
     pub fn cut(&self) {
-        self.up.send_replace(false);
+        self.hold();
+        self.cuts.send_replace(());
     }
 
     pub fn mend(&self) {
-        self.up.send_replace(true);
+        self.open.store(true, Ordering::SeqCst);
     }
 }
