@@ -88,7 +88,7 @@ impl LogCursor {
     }
 
     /// The next record.
-    pub fn next(&mut self) -> Result<Next, StoreError> {
+    pub fn step(&mut self) -> Result<Next, StoreError> {
         if !self.header {
             return Ok(Next::End);
         }
@@ -216,7 +216,7 @@ impl History {
                 self.cursor = Some(LogCursor::open(&*self.dir.files, &file.path, self.limit)?);
                 continue;
             };
-            match cursor.next()? {
+            match cursor.step()? {
                 Next::End => self.cursor = None,
                 Next::Record(r) if r.zxid <= self.after => {}
                 Next::Record(r) if r.zxid > self.until => return Ok(None),

@@ -270,7 +270,7 @@ fn begin_without_snapshot(
 fn holds_anything(dir: &DataDir, options: &StoreOptions, logs: &[LogFile]) -> Result<bool, StoreError> {
     for file in logs {
         let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
-        if cursor.next()? != Next::End || !matches!(cursor.judge()?, LogEnd::TornTail(_) | LogEnd::Clean(_)) {
+        if cursor.step()? != Next::End || !matches!(cursor.judge()?, LogEnd::TornTail(_) | LogEnd::Clean(_)) {
             return Ok(true);
         }
     }
@@ -364,7 +364,7 @@ impl Scan<'_> {
             let mut any = false;
             let mut open = true;
             while open {
-                match cursor.next()? {
+                match cursor.step()? {
                     Next::Record(record) => {
                         any = true;
                         if record.zxid <= self.start {
@@ -602,7 +602,7 @@ pub fn repair_log(
     lossy: bool,
 ) -> Result<LogEnd, StoreError> {
     let mut cursor = LogCursor::open(&*dir.files, path, options.limit)?;
-    while cursor.next()? != Next::End {}
+    while cursor.step()? != Next::End {}
     let end = cursor.judge()?;
     match end {
         LogEnd::Clean(_) => {}

@@ -87,7 +87,7 @@ pub(crate) fn forget_mark(dir: &DataDir) -> Result<(), StoreError> {
 fn cut_file(dir: &DataDir, options: &StoreOptions, file: &LogFile, to: Zxid) -> Result<(), StoreError> {
     let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
     let mut keep = None;
-    while let Next::Record(record) = cursor.next()? {
+    while let Next::Record(record) = cursor.step()? {
         if record.zxid > to {
             break;
         }
@@ -122,7 +122,7 @@ fn reaches(
     for file in files_behind(logs.to_vec(), from) {
         let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
         while last != to {
-            match cursor.next()? {
+            match cursor.step()? {
                 Next::Record(r) if r.zxid <= last => {}
                 Next::Record(r) if r.zxid <= to && follows(last, r.zxid) => last = r.zxid,
                 Next::Record(_) => return Ok(false),
@@ -138,7 +138,7 @@ fn highest(dir: &DataDir, options: &StoreOptions, logs: &[LogFile]) -> Result<Op
     for file in logs.iter().rev() {
         let mut cursor = LogCursor::open(&*dir.files, &file.path, options.limit)?;
         let mut last = None;
-        while let Next::Record(record) = cursor.next()? {
+        while let Next::Record(record) = cursor.step()? {
             last = last.max(Some(record.zxid));
         }
         if last.is_some() {

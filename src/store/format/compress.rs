@@ -56,9 +56,9 @@ pub enum Packer<W: Write> {
     /// Nothing to do.
     Plain(W),
     /// One gzip member.
-    Gzip(GzEncoder<W>),
+    Gzip(Box<GzEncoder<W>>),
     /// Snappy chunks.
-    Snappy(SnappyWriter<W>),
+    Snappy(Box<SnappyWriter<W>>),
 }
 
 impl<W: Write> Packer<W> {
@@ -66,8 +66,8 @@ impl<W: Write> Packer<W> {
     pub fn new(inner: W, how: Compression) -> Self {
         match how {
             Compression::Plain => Self::Plain(inner),
-            Compression::Gzip => Self::Gzip(GzEncoder::new(inner, flate2::Compression::default())),
-            Compression::Snappy => Self::Snappy(SnappyWriter::new(inner)),
+            Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(inner, flate2::Compression::default()))),
+            Compression::Snappy => Self::Snappy(Box::new(SnappyWriter::new(inner))),
         }
     }
 
