@@ -11,9 +11,13 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let built = commit();
-    if let Some((hash, _)) = &built {
-        println!("cargo:rustc-env=QUOLL_COMMIT={hash}");
-    }
+    let package = format!("quoll.{}", std::env::var("CARGO_PKG_VERSION").unwrap_or_default());
+    let hash = built.as_ref().map_or(package, |(hash, _)| hash.clone());
+    println!("cargo:rustc-env=QUOLL_COMMIT={hash}");
+    println!(
+        "cargo:rustc-env=QUOLL_BUILD={}",
+        built.as_ref().and_then(|_| hash.get(..12)).unwrap_or("packaged")
+    );
     let date = source_date().or(built.map(|(_, date)| date)).unwrap_or_else(|| shown(seconds_now()));
     println!("cargo:rustc-env=QUOLL_BUILT={date}");
 }

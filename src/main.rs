@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A wire-compatible Apache ZooKeeper server.
 #[derive(Debug, Parser)]
-#[command(name = "quoll", version, about, disable_help_subcommand = true)]
+#[command(name = "quoll", version = quoll::report::version::OWN, about, disable_help_subcommand = true)]
 struct Cli {
     /// Set a system property, as the reference's -Dkey=value does (repeatable).
     #[arg(short = 'D', value_name = "KEY=VALUE", global = true)]

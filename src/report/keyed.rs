@@ -1,21 +1,18 @@
 //! Summaries by key, where the keys come up while serving: namespaces, peers.
 
 use super::summary::{Summary, Totals};
+use hashbrown::HashMap;
 use parking_lot::RwLock;
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 /// Keys at most. Each shows as five lines of `mntr`; beyond this many nobody reads them, and a client that
 /// creates top-level nodes without end must not cost memory after they are gone.
 pub const KEYS: usize = 10_000;
 
-type Hasher = BuildHasherDefault<std::collections::hash_map::DefaultHasher>;
-
 /// One value per key, made when the key first comes up.
 #[derive(Debug)]
 pub struct Keyed<T> {
-    by_key: RwLock<HashMap<Box<str>, Arc<T>, Hasher>>,
+    by_key: RwLock<HashMap<Box<str>, Arc<T>>>,
 }
 
 impl<T> Default for Keyed<T> {

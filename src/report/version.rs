@@ -7,21 +7,20 @@
 /// The version of ZooKeeper that this server is like.
 pub const REFERENCE: &str = "3.9.5";
 
-/// Quoll's own version.
-pub const OWN: &str = env!("CARGO_PKG_VERSION");
+/// Quoll's own version, as `quoll --version` shows it behind the name.
+pub const OWN: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("QUOLL_BUILD"),
+    ", ",
+    env!("QUOLL_BUILT"),
+    " UTC), compatible with Apache ZooKeeper 3.9.5"
+);
 
 /// What four-letter words and logs show: `<x.y.z>-<hash>, built on <date>`.
 #[must_use]
 pub fn shown() -> String {
-    let build = option_env!("QUOLL_COMMIT").map_or_else(|| format!("quoll.{OWN}"), str::to_owned);
-    format!("{REFERENCE}-{build}, built on {} UTC", env!("QUOLL_BUILT"))
-}
-
-/// What `quoll --version` shows behind the name.
-#[must_use]
-pub fn own() -> String {
-    let commit = option_env!("QUOLL_COMMIT").and_then(|hash| hash.get(..12)).unwrap_or("no commit");
-    format!("{OWN} ({commit}, {} UTC), compatible with Apache ZooKeeper {REFERENCE}", env!("QUOLL_BUILT"))
+    format!("{REFERENCE}-{}, built on {} UTC", env!("QUOLL_COMMIT"), env!("QUOLL_BUILT"))
 }
 
 #[cfg(test)]
@@ -37,6 +36,6 @@ mod tests {
         assert!(!hash.is_empty() && hash.chars().all(|c| c.is_ascii_alphanumeric() || c == '.'), "{hash}");
         let shape: String = date.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(shape, "0000-00-00 00:00 UTC");
-        assert!(own().starts_with(OWN));
+        assert!(OWN.starts_with(env!("CARGO_PKG_VERSION")) && OWN.ends_with(REFERENCE), "{OWN}");
     }
 }

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(done, [("app".to_owned(), app), ("b".to_owned(), b)]);
         let total: usize = steps.iter().map(|step| step.1.len()).sum();
         assert_eq!((tally.replies, tally.bytes), (6, total as u64));
-        assert_eq!((tally.last, tally.min, tally.max), (98, 16, 106));
+        assert_eq!((tally.last, tally.min, tally.max), (98, 16, 99));
     }
 
     #[test]
