@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::options::{Options, Plan};
 use super::report::Report;
 use super::tally::Faults;
-use super::{connect, fanout, steady};
+use super::{connect, fanout, idle, steady};
 use clap::Parser;
 use jute::records::data::Stat;
 use jute::records::proto::{ConnectResponse, GetDataResponse, PathResponse, ReplyHeader, RequestHeader};
@@ -179,4 +179,13 @@ fn the_report_says_the_same_to_people_and_to_programs() {
     assert!(json["kinds"]["read"]["latency_us"]["p999"].as_f64().unwrap() > 0.0);
     let text = report.text(&plan);
     assert!(text.contains("p999") && text.contains("faults: none"), "{text}");
+}
+
+#[test]
+fn idle_sessions_live_on_heartbeats() {
+    // The timeout granted is 10 s, so a heartbeat is due every 3.3 s.
+    let plan = plan(&serve(Vice::None), "idle -c 5 --seconds 3.6");
+    let report = idle::run(&plan, Clock::start()).unwrap();
+    assert_eq!(report.faults, Faults::default());
+    assert_eq!(report.rows[0].operations, 5);
 }
