@@ -262,7 +262,7 @@ pub fn judge(at: u64, tail: &[u8], limit: usize) -> LogEnd {
             Some(_) => LogEnd::Corrupt(at, Why::EndByte),
         };
     }
-    if last < end && len > 0 {
+    if last < end {
         return LogEnd::TornTail(at);
     }
     let whole = end_byte == Some(END);
