@@ -6,6 +6,7 @@
 
 use super::conns::Lookup;
 use super::core::{Core, Wakers, wake};
+use crate::net::client::lane::Held;
 use crate::net::client::{Conn, Service as _, Tally, answer};
 use crate::replica::{Commit, Input};
 use crate::state::{Applied, Caller, Fired, Machine, Watches, Witness};
@@ -150,8 +151,7 @@ impl Core {
         let mut lane = conn.lane.lock();
         let Some(waiting) = lane.complete(xid) else { return };
         let now = self.clock.mono();
-        let ids = conn.ids();
-        let caller = Caller { session: conn.session(), ids: &ids, watcher: conn.watcher, rules: &self.rules };
+        let session = conn.session();
         let zxid = applied.zxid;
         let (closes, waker) = conn.outbox.put(|out| {
             let before = out.len();
@@ -160,8 +160,9 @@ impl Core {
             conn.stats.replied(waiting.op, xid, zxid, waiting.since, now.0, 1);
             self.counters.replied(bytes);
             self.counters.updated(now.0.saturating_sub(waiting.since));
-            while let Some((frame, since)) = lane.next_held() {
+            while let Some(Held { frame, since, ids }) = lane.next_held() {
                 let Ok(envelope) = parse(&frame) else { continue };
+                let caller = Caller { session, ids: &ids, watcher: conn.watcher, rules: &self.rules };
                 let before = out.len();
                 let closes = answer(machine, watches, &caller, &envelope, out);
                 let mut tally = Tally::default();

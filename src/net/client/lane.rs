@@ -3,7 +3,9 @@
 //!
 //! Invariant: the front is always an unfinished write, so an empty lane means that a read may run now.
 
+use crate::auth::Identity;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A write that was handed to the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +21,18 @@ pub struct Waiting {
 #[derive(Debug)]
 enum Item {
     Write(Waiting),
-    /// A frame that is no write, with the time it was read.
-    Held(Box<[u8]>, i64),
+    Held(Held),
+}
+
+/// A request that is no write and waits behind one.
+#[derive(Debug)]
+pub struct Held {
+    /// Its frame.
+    pub frame: Box<[u8]>,
+    /// When it was read.
+    pub since: i64,
+    /// Who the connection was when it was read: what it becomes later does not count.
+    pub ids: Arc<[Identity]>,
 }
 
 /// What a connection has in the works.
@@ -49,11 +61,11 @@ impl Lane {
     }
 
     /// A read waits for the writes before it. Gives the frame back if there are none.
-    pub fn hold(&mut self, frame: &[u8], since: i64) -> bool {
+    pub fn hold(&mut self, frame: &[u8], since: i64, ids: impl FnOnce() -> Arc<[Identity]>) -> bool {
         if self.items.is_empty() {
             return false;
         }
-        self.items.push_back(Item::Held(frame.into(), since));
+        self.items.push_back(Item::Held(Held { frame: frame.into(), since, ids: ids() }));
         true
     }
 
@@ -70,12 +82,9 @@ impl Lane {
     }
 
     /// The next frame that may run, now that the write before it is done.
-    pub fn next_held(&mut self) -> Option<(Box<[u8]>, i64)> {
-        match self.items.front() {
-            Some(Item::Held(..)) => match self.items.pop_front() {
-                Some(Item::Held(frame, since)) => Some((frame, since)),
-                _ => None,
-            },
+    pub fn next_held(&mut self) -> Option<Held> {
+        match self.items.pop_front_if(|item| matches!(item, Item::Held(_))) {
+            Some(Item::Held(held)) => Some(held),
             _ => None,
         }
     }
@@ -94,15 +103,16 @@ mod tests {
     #[test]
     fn reads_wait_behind_own_writes_only() {
         let mut lane = Lane::default();
-        assert!(!lane.hold(b"r0", 0), "nothing to wait for");
+        let nobody = || Arc::from([]);
+        assert!(!lane.hold(b"r0", 0, nobody), "nothing to wait for");
         lane.push_write(Waiting { xid: 1, op: 1, since: 0 });
-        assert!(lane.hold(b"r1", 0));
+        assert!(lane.hold(b"r1", 0, nobody));
         lane.push_write(Waiting { xid: 2, op: 1, since: 0 });
-        assert!(lane.hold(b"r2", 0));
+        assert!(lane.hold(b"r2", 0, nobody));
         assert!(lane.next_held().is_none(), "its write is not done");
         assert!(lane.complete(2).is_none(), "writes finish in order");
         assert!(lane.complete(1).is_some());
-        assert_eq!(lane.next_held().map(|h| h.0), Some(b"r1".as_slice().into()));
+        assert_eq!(lane.next_held().map(|h| h.frame), Some(b"r1".as_slice().into()));
         assert!(lane.next_held().is_none());
         lane.close();
         assert!(lane.complete(2).is_none());

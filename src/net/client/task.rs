@@ -221,7 +221,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         input: &mut Frames<'f>,
         now: Millis,
     ) -> Result<Option<Item<'f>>, Over> {
-        if self.conn.lane.lock().hold(first.frame, now.0) {
+        if self.conn.lane.lock().hold(first.frame, now.0, || self.conn.ids()) {
             return self.next_request(input);
         }
         let ids = self.conn.ids();
