@@ -270,7 +270,7 @@ fn set_watches_makes_up_for_what_was_missed() {
         (-5, 6, 3),
         "what came before"
     );
-    w.watches.drop_watcher(crate::state::WatcherId(1));
+    w.watches.drop_watcher(WatcherId(1));
     let reply = ask(&w, &ReadRequest::SetWatches(request(list(&["/p"]))));
     let event = |kind, path: &str| (kind, path.to_owned());
     assert_eq!(
