@@ -203,10 +203,10 @@ static void one_command(const char *root) {
 }
 
 const struct check cli_checks[] = {
-    {"cli_mt: create in every mode", 20, creates},
-    {"cli_mt: get, set, ls, delete, sync, config", 20, reads_and_writes},
-    {"cli_mt: exists and its watch", 20, existence_and_watch},
-    {"cli_mt: addauth", 20, credentials},
-    {"cli_mt: one command from the command line", 20, one_command},
+    {"cli_mt: create in every mode", 30, creates},
+    {"cli_mt: get, set, ls, delete, sync, config", 30, reads_and_writes},
+    {"cli_mt: exists and its watch", 30, existence_and_watch},
+    {"cli_mt: addauth", 30, credentials},
+    {"cli_mt: one command from the command line", 30, one_command},
     {NULL, 0, NULL},
 };

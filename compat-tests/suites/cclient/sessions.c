@@ -239,7 +239,7 @@ const struct check session_checks[] = {
     {"session: expires when its process dies", 30, expired},
     {"session: short and idle, kept alive by pings", 20, kept_alive},
     {"session: close removes ephemerals at once", 20, close_removes},
-    {"session: chroot is relative", 15, below_chroot},
+    {"session: chroot is relative", 30, below_chroot},
     {"reconnect: watches restored, missed events delivered", 40, missed_events},
     {"reconnect: too late, the session has expired", 50, lost},
     {"restart: session, stats, watches and sequences go on", 90, restart},

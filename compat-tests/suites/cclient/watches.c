@@ -217,14 +217,14 @@ static void config_watch(const char *root) {
 }
 
 const struct check watch_checks[] = {
-    {"watch: data", 15, data_watch},
-    {"watch: existence", 15, existence_watch},
-    {"watch: children", 15, children_watch},
-    {"watch: by flag, at the handle's watcher", 15, default_watcher},
+    {"watch: data", 30, data_watch},
+    {"watch: existence", 30, existence_watch},
+    {"watch: children", 30, children_watch},
+    {"watch: by flag, at the handle's watcher", 30, default_watcher},
     {"watch: several watchers in several clients", 20, many_watchers},
-    {"watch: events of a multi in its order", 15, order_in_multi},
-    {"watch: removal of one watcher", 15, removal},
-    {"watch: removal of all watchers", 15, removal_of_all},
-    {"watch: configuration", 15, config_watch},
+    {"watch: events of a multi in its order", 30, order_in_multi},
+    {"watch: removal of one watcher", 30, removal},
+    {"watch: removal of all watchers", 30, removal_of_all},
+    {"watch: configuration", 30, config_watch},
     {NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-const quick = 15 * time.Second
+const quick = 20 * time.Second
 
 func basics() []check {
 	return []check{

@@ -12,13 +12,13 @@ use crate::support::{
 
 pub fn checks() -> Vec<Check> {
     vec![
-        check!("multi: every operation, stats included", 10, every_operation),
-        check!("multi: containers and TTL", 10, special_nodes),
-        check!("multi: a failure leaves nothing behind", 10, failure),
-        check!("multi: operations see those before them", 10, inner_order),
-        check!("multi: check with another operation", 10, check_writer),
-        check!("multi: empty", 10, empty),
-        check!("multi read: data, children and errors", 10, reads),
+        check!("multi: every operation, stats included", 20, every_operation),
+        check!("multi: containers and TTL", 20, special_nodes),
+        check!("multi: a failure leaves nothing behind", 20, failure),
+        check!("multi: operations see those before them", 20, inner_order),
+        check!("multi: check with another operation", 20, check_writer),
+        check!("multi: empty", 20, empty),
+        check!("multi read: data, children and errors", 20, reads),
         check!("multi read: one reply is one moment", 30, one_moment),
     ]
 }
