@@ -186,6 +186,8 @@ impl View for Look<'_> {
     }
 
     fn sessions(&self) -> SessionDump {
+        // What was heard since the last beat counts already.
+        self.core.collect_touches();
         let buckets = self.core.brain.lock().replica.expiry_buckets();
         SessionDump::Tracked {
             local: None,

@@ -81,9 +81,17 @@ public final class KafkaSuite {
             "SystemError", "Uncaught exception", "Unexpected error", "IllegalStateException", "IllegalArgumentException");
         try (var logs = Files.newDirectoryStream(work, "broker-*.log")) {
             for (Path log : logs) {
-                for (String line : Files.readAllLines(log)) {
+                List<String> lines = Files.readAllLines(log);
+                for (int i = 0; i < lines.size(); i++) {
+                    String line = lines.get(i);
+                    String cause = i + 1 < lines.size() ? lines.get(i + 1) : "";
+                    // A controller that slept through its own succession still sends orders; being fenced is right.
+                    if (line.contains("Unexpected error handling request") && cause.contains("ControllerMovedException")) {
+                        continue;
+                    }
                     for (String alarm : alarms) {
-                        Report.isTrue(!line.contains(alarm), log.getFileName() + " has: " + line);
+                        Report.isTrue(!line.contains(alarm),
+                            log.getFileName() + " has: " + line.substring(0, Math.min(300, line.length())) + " | " + cause);
                     }
                 }
             }
