@@ -1,5 +1,12 @@
 //! The configuration room from outside: whole files, flags and arguments in, settings or one-line faults out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 use quoll::config::keys::{self, Fallback};
 use quoll::config::settings::{Compression, DigestAlgorithm, MetricsProvider};
 use quoll::config::{

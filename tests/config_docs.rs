@@ -1,5 +1,12 @@
 //! The written pages about configuration are true: generated ones are current, samples are read.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 use quoll::config::{RealWorld, Source, SystemProperties, docs, keys, load, report};
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,13 @@
 //! The values are not made field by field: a record is read from chance bytes in which small numbers abound, so
 //! lengths and counts are often ones that fit. Whatever can be read is a value that a peer could send.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 mod common;
 
 use jute::records::{data, persistence, proto, quorum, txn};

@@ -1,6 +1,13 @@
 //! Golden bytes: what the reference's own records write (one file per record, made by `scripts/golden-vectors`) and
 //! what was seen on real sockets and in real files (`traffic`). Read, compared by value, written back.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 mod common;
 
 use jute::records::{data, persistence, proto, quorum, txn};

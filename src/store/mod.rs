@@ -1,6 +1,6 @@
 //! The only room that knows files: what is durable, how it got there, and what a restart makes of it.
 //!
-//! [`format`] is pure and says what bytes mean; [`files`] is the seam to the file system; everything between
+//! [`mod@format`] is pure and says what bytes mean; [`files`] is the seam to the file system; everything between
 //! is written against those two. The room knows no tree, no order and no socket: it takes entries and gives
 //! back proof that they are on disk, and it reads them back into whatever implements [`Restore`].
 

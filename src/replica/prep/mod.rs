@@ -1,7 +1,7 @@
 //! Validation: from what a client asks to the transaction that all servers apply (`PrepRequestProcessor`).
 //!
 //! The order of the checks is the reference's, because it decides which error a client sees. Nothing here
-//! touches the tree: accepted writes leave rows in [`pending`], which later writes are validated against.
+//! touches the tree: accepted writes leave rows in `pending`, which later writes are validated against.
 //!
 //! Invariant: every call returns exactly one entry with the zxid it was given; a write that is turned down
 //! becomes an error transaction.
