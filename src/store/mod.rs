@@ -14,6 +14,7 @@ pub mod log_reader;
 pub mod options;
 pub mod purge;
 pub mod recover;
+pub mod replay;
 pub mod snapshots;
 pub mod truncate;
 pub mod txn_log;

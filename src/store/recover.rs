@@ -7,27 +7,20 @@
 use super::datadir::{DataDir, LogFile, SnapshotFile};
 use super::epochs::{self, EpochFile};
 use super::error::StoreError;
-use super::files::Mode;
-use super::format::log::{self, LogEnd, Scanned, Why};
-use super::format::mark::{self, Mark};
-use super::format::names;
-use super::format::snapshot::Trailer;
-use super::log_reader::{LogCursor, Next, files_behind, follows};
-use super::options::{HolePolicy, StoreOptions};
+use super::format::log::LogEnd;
+use super::format::snapshot::{Fault, Trailer};
+use super::log_reader::{LogCursor, Next};
+use super::options::StoreOptions;
+use super::replay::Replay;
 use super::snapshots::{self, CANDIDATES, Part, Unusable};
-use super::truncate::{self, cut_at};
 use crate::types::{Entry, SessionId, Zxid};
 use jute::records::data::{Acl, StatPersisted};
-use std::path::PathBuf;
 
 /// Below this much on disk a second thread costs more than it saves.
-const INLINE: u64 = 1024 * 1024;
+pub(super) const INLINE: u64 = 1024 * 1024;
 
 /// Parts on their way from the reader to the sink: enough to keep both busy, and a bound on memory.
 const IN_FLIGHT: usize = 4;
-
-/// Records handed over at once.
-const RECORDS: usize = 512;
 
 /// Who takes the recovered state. An error of `node`, `acl` or `snapshot` makes that snapshot unusable and the
 /// next older one is tried; an error of `txn` ends the recovery.
@@ -215,7 +208,7 @@ fn take_snapshot(
             Ok(())
         },
     )?;
-    let trailer = trailer.ok_or(Unusable::Fault(super::format::snapshot::Fault::Ended))?;
+    let trailer = trailer.ok_or(Unusable::Fault(Fault::Ended))?;
     sink.snapshot(file.zxid, &trailer).map_err(Unusable::Rejected)?;
     Ok((trailer, nodes))
 }
@@ -288,7 +281,7 @@ fn remove_markers(dir: &DataDir) -> Result<(), StoreError> {
 }
 
 /// Runs a producer and a consumer, the producer on a thread of its own when that is worth it.
-fn hand_over<T: Send, E: Send>(
+pub(super) fn hand_over<T: Send, E: Send>(
     threaded: bool,
     produce: impl FnOnce(&mut dyn FnMut(T) -> bool) -> Result<(), E> + Send,
     mut consume: impl FnMut(T) -> Result<(), E>,
@@ -317,309 +310,250 @@ fn hand_over<T: Send, E: Send>(
     })
 }
 
-/// Records on their way to the sink, and where they came from.
-struct Records {
-    file: PathBuf,
-    records: Vec<Scanned>,
-    bytes: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::files::{Files, SimFiles};
+    use super::super::format::log;
+    use super::super::format::snapshot::{Encoder, TreeDigest};
+    use super::super::options::HolePolicy;
+    use super::super::replay::repair_log;
+    use super::*;
+    use crate::types::Epoch;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
-/// What is to be done to the files once the replay has succeeded.
-#[derive(Default)]
-struct Repairs {
-    /// Cut this file here.
-    cut: Vec<(PathBuf, u64)>,
-    /// Remove this file: no record in it ever arrived.
-    remove: Vec<PathBuf>,
-}
+    #[derive(Debug, Default)]
+    struct Seen {
+        sessions: usize,
+        nodes: Vec<String>,
+        txns: Vec<i64>,
+    }
 
-/// A file that ended where its successor did not simply go on.
-struct Broken {
-    cursor: LogCursor,
-    file: LogFile,
-    records: bool,
-}
-
-/// The scan over all logs behind the snapshot.
-struct Scan<'a> {
-    dir: &'a DataDir,
-    options: &'a StoreOptions,
-    /// The snapshot's zxid: what is not behind it is passed over.
-    start: Zxid,
-    last: Zxid,
-    mark: Option<Mark>,
-    standalone: bool,
-    broken: Vec<Broken>,
-    repairs: Repairs,
-    warnings: Vec<String>,
-    hole: Option<(Zxid, Zxid)>,
-}
-
-impl Scan<'_> {
-    fn run(&mut self, files: Vec<LogFile>, emit: &mut dyn FnMut(Records) -> bool) -> Result<(), StoreError> {
-        let mut bytes = 0;
-        for file in files {
-            let mut cursor = LogCursor::open(&*self.dir.files, &file.path, self.options.limit)?;
-            let mut batch = Vec::new();
-            let mut any = false;
-            let mut open = true;
-            while open {
-                match cursor.step()? {
-                    Next::Record(record) => {
-                        any = true;
-                        if record.zxid <= self.start {
-                            continue;
-                        }
-                        if !self.admit(&file, &record)? {
-                            self.hand(&file, &mut batch, bytes + cursor.offset(), emit);
-                            return Ok(());
-                        }
-                        batch.push(record);
-                    }
-                    Next::End => open = false,
-                }
-                if batch.len() >= RECORDS && !self.hand(&file, &mut batch, bytes + cursor.offset(), emit) {
-                    return Ok(());
-                }
+    impl Restore for Seen {
+        fn clear(&mut self) {
+            *self = Self::default();
+        }
+        fn session(&mut self, _: SessionId, _: i32) {
+            self.sessions += 1;
+        }
+        fn acl(&mut self, _: i64, _: &[Acl<'_>]) -> Result<(), String> {
+            Ok(())
+        }
+        fn node(&mut self, path: &str, _: Option<&[u8]>, _: i64, _: &StatPersisted) -> Result<(), String> {
+            if path == "/refused" {
+                return Err("no such parent".into());
             }
-            if !self.hand(&file, &mut batch, bytes + cursor.offset(), emit) {
-                return Ok(());
+            self.nodes.push(path.to_owned());
+            Ok(())
+        }
+        fn snapshot(&mut self, _: Zxid, _: &Trailer) -> Result<(), String> {
+            Ok(())
+        }
+        fn txn(&mut self, entry: Entry) -> Result<(), String> {
+            self.txns.push(entry.zxid.0);
+            Ok(())
+        }
+    }
+
+    fn options() -> StoreOptions {
+        StoreOptions::new("/d", "/d")
+    }
+
+    fn sim() -> SimFiles {
+        let sim = SimFiles::new();
+        sim.create_dirs(Path::new("/d/version-2")).unwrap();
+        sim
+    }
+
+    fn at(name: &str) -> PathBuf {
+        Path::new("/d/version-2").join(name)
+    }
+
+    fn log_of(zxids: &[i64]) -> Vec<u8> {
+        let mut out = log::header().to_vec();
+        for zxid in zxids {
+            let mut payload = vec![1; 12];
+            payload.extend_from_slice(&zxid.to_be_bytes());
+            payload.resize(90, 3);
+            log::push_record(&mut out, &payload);
+        }
+        out
+    }
+
+    fn snapshot_of(paths: &[&str], reach: i64) -> Vec<u8> {
+        let mut encoder = Encoder::new(&[(SessionId(1), 4000)], &[]);
+        for path in paths {
+            encoder.node(path, None, -1, &StatPersisted::default());
+        }
+        let digest = TreeDigest { zxid: Zxid(reach), version: 2, value: 1 };
+        encoder.finish(&Trailer { digest: Some(digest), last_zxid: Some(Zxid(reach)) });
+        encoder.buffered().to_vec()
+    }
+
+    fn run(sim: &SimFiles, options: &StoreOptions) -> Result<(Seen, Recovered), StoreError> {
+        let dir = DataDir::open(Arc::new(sim.clone()), options)?;
+        let mut seen = Seen::default();
+        let found = recover(&dir, options, &mut seen, &mut |_| {})?;
+        Ok((seen, found))
+    }
+
+    #[test]
+    fn an_empty_directory_begins_with_an_empty_database() {
+        let sim = sim();
+        let (seen, found) = run(&sim, &options()).unwrap();
+        assert_eq!((found.last_zxid, seen.nodes.len()), (Zxid::ZERO, 4));
+        assert!(found.may_vote() && sim.unsynced(sim.recorded()).is_empty());
+        assert_eq!(sim.list(Path::new("/d/version-2")).unwrap()[0].name, "snapshot.0");
+    }
+
+    #[test]
+    fn without_autocreate_only_the_marker_begins_one() {
+        let never = StoreOptions { create_database: false, ..options() };
+        let sim = sim();
+        assert!(!run(&sim, &never).unwrap().1.may_vote());
+        sim.plant(Path::new("/d/initialize"), b"");
+        assert!(run(&sim, &never).unwrap().1.may_vote());
+        assert_eq!(sim.kind(Path::new("/d/initialize")).unwrap(), None);
+        assert!(run(&sim, &never).unwrap().1.may_vote());
+    }
+
+    #[test]
+    fn a_wiped_member_does_not_vote_as_a_new_one() {
+        let sim = sim();
+        let dir = DataDir::open(Arc::new(sim.clone()), &options()).unwrap();
+        epochs::save(&dir, EpochFile::Current, Epoch(4)).unwrap();
+        drop(dir);
+        let (_, found) = run(&sim, &options()).unwrap();
+        assert_eq!((found.last_zxid, found.may_vote()), (Zxid(-1), false));
+    }
+
+    #[test]
+    fn logs_without_a_snapshot_refuse_unless_trusted() {
+        let sim = sim();
+        sim.plant(&at("log.1"), &log_of(&[1, 2]));
+        let e = run(&sim, &options()).unwrap_err();
+        assert!(
+            e.exit_code() == 1 && e.to_string().starts_with("No snapshot found, but there are log entries")
+        );
+        let trusting = StoreOptions { trust_empty: true, ..options() };
+        let (seen, found) = run(&sim, &trusting).unwrap();
+        assert_eq!((seen.txns, found.last_zxid, found.trusted_empty), (vec![1, 2], Zxid(2), true));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_gives_way_to_an_older_one_and_nothing_of_it_stays() {
+        for damage in ["seal", "refused"] {
+            let sim = sim();
+            sim.plant(&at("snapshot.0"), &snapshot_of(&["", "/old"], 0));
+            sim.plant(&at("log.1"), &log_of(&[1, 2, 3, 4]));
+            let mut newer = snapshot_of(if damage == "seal" { &["", "/new"] } else { &["", "/refused"] }, 3);
+            if damage == "seal" {
+                let at = newer.len() - 30;
+                newer[at] ^= 1;
             }
-            self.against_mark(&file, &cursor)?;
-            bytes += file.len;
-            self.broken.push(Broken { cursor, file, records: any });
-        }
-        self.settle()?;
-        self.against_lost_mark()
-    }
-
-    fn hand(
-        &self,
-        file: &LogFile,
-        batch: &mut Vec<Scanned>,
-        bytes: u64,
-        emit: &mut dyn FnMut(Records) -> bool,
-    ) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
-        emit(Records { file: file.path.clone(), records: std::mem::take(batch), bytes })
-    }
-
-    /// Does this record go on where the last one ended? False ends the history here.
-    fn admit(&mut self, file: &LogFile, record: &Scanned) -> Result<bool, StoreError> {
-        let (last, next) = (self.last, record.zxid);
-        if next <= last {
-            // The reference applies it again and complains; replay tolerates repeats.
-            self.warnings.push(format!("{}: {next} again, behind {last}", file.path.display()));
-            self.warnings.truncate(100);
-            return Ok(true);
-        }
-        if next == last.next() {
-            // Whatever stood at the end of earlier files was superseded by this.
-            self.supersede();
-        } else if follows(last, next) {
-            // A new epoch does not prove that nothing of the old one is missing: each file's end must explain itself.
-            self.settle()?;
-        } else {
-            self.settle()?;
-            if self.options.hole == HolePolicy::EndHistory {
-                self.hole = Some((last, next));
-                self.warnings.push(format!(
-                    "transactions between {last} and {next} are missing in {}: the history ends at {last}",
-                    file.path.display()
-                ));
-                return Ok(false);
-            }
-            return Err(StoreError::Hole {
-                file: file.path.clone(),
-                offset: record.offset,
-                last,
-                found: next,
-            });
-        }
-        self.last = next;
-        Ok(true)
-    }
-
-    /// The history went on without a gap behind these files, so what stands at their ends is of no account.
-    /// Those without any record would stop the reference, and go.
-    fn supersede(&mut self) {
-        for broken in self.broken.drain(..) {
-            if !broken.records {
-                self.warnings
-                    .push(format!("{} holds no transaction and is removed", broken.file.path.display()));
-                self.repairs.remove.push(broken.file.path);
-            }
+            sim.plant(&at("snapshot.3"), &newer);
+            let (seen, found) = run(&sim, &options()).unwrap();
+            assert_eq!((seen.sessions, seen.nodes), (1, vec![String::new(), "/old".into()]));
+            assert_eq!((seen.txns, found.warnings.len()), (vec![1, 2, 3, 4], 1));
+            // Without the logs that lead there, history would be lost silently.
+            sim.plant(&at("log.1"), &log_of(&[1, 2]));
+            let e = run(&sim, &options()).unwrap_err().to_string();
+            assert!(e.contains("snapshot.3 is damaged") && e.contains("0x2, not to 0x3"), "{e}");
         }
     }
 
-    /// Judges the ends of files that nothing has superseded.
-    fn settle(&mut self) -> Result<(), StoreError> {
-        for broken in std::mem::take(&mut self.broken) {
-            let path = broken.file.path;
-            match broken.cursor.judge()? {
-                LogEnd::Clean(_) if broken.records || broken.cursor.offset() > 0 => {}
-                LogEnd::Clean(at) | LogEnd::TornTail(at) => {
-                    self.warnings.push(format!(
-                        "{} ends with a write that was never completed, at offset {at}; it is cut there",
-                        path.display()
-                    ));
-                    if broken.records {
-                        self.repairs.cut.push((path, at));
-                    } else {
-                        self.repairs.remove.push(path);
-                    }
-                }
-                LogEnd::Corrupt(at, why) => return Err(damaged(path, at, &why)),
-            }
-        }
-        Ok(())
+    #[test]
+    fn no_sound_snapshot_refuses() {
+        let sim = sim();
+        sim.plant(&at("snapshot.3"), b"0123456789\0\0\0\x01/");
+        let e = run(&sim, &options()).unwrap_err();
+        assert!(e.to_string().starts_with("Not able to find valid snapshots"), "{e}");
+        let sim = self::sim();
+        sim.plant(&at("snapshot.3"), b"no tail");
+        assert!(matches!(run(&sim, &options()), Err(StoreError::NoSnapshot(_))));
     }
 
-    /// The note of what is durable, against a file that ends before it although its length says more.
-    fn against_mark(&self, file: &LogFile, cursor: &LogCursor) -> Result<(), StoreError> {
-        let Some(mark) = self.mark.filter(|m| m.file == file.zxid && cursor.offset() < m.offset) else {
-            return Ok(());
-        };
-        // A shorter file may have been cut on purpose by a leader's order to the reference; see the other check.
-        if file.len >= mark.offset {
-            return Err(damaged(file.path.clone(), cursor.offset(), &Why::KnownDurable));
-        }
-        Ok(())
+    #[test]
+    fn a_hole_refuses_or_ends_the_history() {
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        sim.plant(&at("log.1"), &log_of(&[1, 2]));
+        sim.plant(&at("log.4"), &log_of(&[4, 5]));
+        let e = run(&sim, &options()).unwrap_err().to_string();
+        assert!(e.contains("0x2 is followed by 0x4 in /d/version-2/log.4 at offset 16"), "{e}");
+        let ending = StoreOptions { hole: HolePolicy::EndHistory, ..options() };
+        let (seen, found) = run(&sim, &ending).unwrap();
+        assert_eq!((seen.txns, found.hole), (vec![1, 2], Some((Zxid(2), Zxid(4)))));
+        assert!(!found.may_vote());
     }
 
-    /// A standalone server's history is never cut: what was noted as durable must be there.
-    fn against_lost_mark(&self) -> Result<(), StoreError> {
-        match self.mark {
-            Some(mark) if self.standalone && mark.last > self.last => Err(StoreError::Lost(format!(
-                "the logs in {} end at {}, but {} was written and acknowledged (log.{:x}): put the missing file back; \
-                 if an older copy was restored here on purpose, remove {} and start again",
-                self.dir.logs.display(),
-                self.last,
-                mark.last,
-                mark.file.0,
-                self.dir.logs.join(names::MARK).display()
-            ))),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn damaged(file: PathBuf, offset: u64, why: &Why) -> StoreError {
-    let remedy = format!(
-        "look at it with `quoll log dump {0}`, restore it from a backup or fetch a snapshot from another member; \
-         `quoll log repair {0}` cuts it there and loses what follows",
-        file.display()
-    );
-    StoreError::Damaged { file, offset, what: why.to_string(), remedy }
-}
-
-struct Replay<'a> {
-    scan: Scan<'a>,
-    files: Vec<LogFile>,
-    found: &'a mut Recovered,
-}
-
-impl<'a> Replay<'a> {
-    fn new(
-        dir: &'a DataDir,
-        options: &'a StoreOptions,
-        standalone: bool,
-        found: &'a mut Recovered,
-    ) -> Result<Self, StoreError> {
-        let start = found.last_zxid;
-        let path = dir.logs.join(names::MARK);
-        let mark = dir.files.read(&path, mark::LEN).ok().and_then(|bytes| Mark::decode(&bytes));
-        let files = files_behind(dir.log_files()?, start);
-        let scan = Scan {
-            dir,
-            options,
-            start,
-            last: start,
-            mark,
-            standalone,
-            broken: Vec::new(),
-            repairs: Repairs::default(),
-            warnings: Vec::new(),
-            hole: None,
-        };
-        Ok(Self { scan, files, found })
+    #[test]
+    fn a_tear_is_cut_once_and_superseded_ends_are_left_alone() {
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        let mut torn = log_of(&[1, 2, 3]);
+        let cut = torn.len() - 50;
+        torn.truncate(cut);
+        sim.plant(&at("log.1"), &torn);
+        sim.plant(&at("log.3"), &[&log_of(&[3])[..100], &[0; 4000]].concat());
+        let (seen, found) = run(&sim, &options()).unwrap();
+        assert_eq!(seen.txns, [1, 2]);
+        assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+        assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), log_of(&[1, 2]));
+        assert_eq!(sim.kind(&at("log.3")).unwrap(), None, "no record in it ever arrived");
+        assert!(run(&sim, &options()).unwrap().1.warnings.is_empty());
+        sim.plant(&at("log.1"), &torn);
+        sim.plant(&at("log.3"), &log_of(&[3, 4]));
+        let (seen, found) = run(&sim, &options()).unwrap();
+        assert_eq!((seen.txns, found.warnings.len()), (vec![1, 2, 3, 4], 0));
+        assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), torn);
     }
 
-    fn run(self, sink: &mut dyn Restore, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
-        let Self { mut scan, files, found } = self;
-        let total = files.iter().map(|f| f.len).sum();
-        let mut txns = 0;
-        let scanner = &mut scan;
-        let large = files.iter().map(|f| f.len).sum::<u64>() >= INLINE;
-        hand_over(
-            large,
-            move |emit| scanner.run(files, emit),
-            |part: Records| {
-                for record in part.records {
-                    let offset = record.offset;
-                    let entry = Entry { zxid: record.zxid, payload: record.payload };
-                    sink.txn(entry).map_err(|why| StoreError::Rejected {
-                        file: part.file.clone(),
-                        offset,
-                        why,
-                    })?;
-                    txns += 1;
-                }
-                progress(Progress { phase: Phase::Log, items: txns, bytes: part.bytes, total });
-                Ok(())
-            },
-        )?;
-        found.txns = txns;
-        found.last_zxid = scan.last;
-        found.hole = scan.hole;
-        found.warnings.append(&mut scan.warnings);
-        repair(scan.dir, &scan.repairs)
+    #[test]
+    fn a_new_epoch_does_not_excuse_a_damaged_end() {
+        let first = Zxid::new(Epoch(1), 1).0;
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        sim.plant(&at("log.1"), &log_of(&[1, 2]));
+        sim.plant(&at("log.100000001"), &log_of(&[first]));
+        assert_eq!(run(&sim, &options()).unwrap().0.txns, [1, 2, first]);
+        let mut bad = log_of(&[1, 2]);
+        let last = bad.len() - 20;
+        bad[last] ^= 4;
+        sim.plant(&at("log.1"), &bad);
+        let e = run(&sim, &options()).unwrap_err().to_string();
+        assert!(e.contains("log.1 is damaged at offset 119") && e.contains("quoll log repair"), "{e}");
     }
-}
 
-/// Cuts what was torn, so that no later reader, ours or the reference, meets it behind newer files.
-fn repair(dir: &DataDir, repairs: &Repairs) -> Result<(), StoreError> {
-    for path in &repairs.remove {
-        dir.files.remove(path).map_err(|e| StoreError::io("remove", path, e))?;
+    #[test]
+    fn an_uncovered_snapshot_is_reported() {
+        let sim = sim();
+        sim.plant(&at("snapshot.2"), &snapshot_of(&[""], 5));
+        sim.plant(&at("log.1"), &log_of(&[1, 2, 3]));
+        let (seen, found) = run(&sim, &options()).unwrap();
+        assert_eq!((seen.txns, found.uncovered), (vec![3], Some(Zxid(5))));
     }
-    if !repairs.remove.is_empty() {
-        dir.files.sync_dir(&dir.logs).map_err(|e| StoreError::io("sync", &dir.logs, e))?;
-    }
-    for (path, at) in &repairs.cut {
-        cut_at(dir, path, *at)?;
-    }
-    Ok(())
-}
 
-/// What `quoll log repair` does to one file: cuts it where sound records end. Returns the offset and the
-/// verdict. Damage is cut only with `lossy`; the note of what is durable goes then, for it is no longer true.
-pub fn repair_log(
-    dir: &DataDir,
-    options: &StoreOptions,
-    path: &std::path::Path,
-    lossy: bool,
-) -> Result<LogEnd, StoreError> {
-    let mut cursor = LogCursor::open(&*dir.files, path, options.limit)?;
-    while cursor.step()? != Next::End {}
-    let end = cursor.judge()?;
-    match end {
-        LogEnd::Clean(_) => {}
-        LogEnd::Corrupt(..) if !lossy => {}
-        LogEnd::Corrupt(at, _) | LogEnd::TornTail(at) => {
-            if matches!(end, LogEnd::Corrupt(..)) {
-                truncate::forget_mark(dir)?;
-            }
-            if at < log::HEADER_LEN as u64 {
-                let mut file =
-                    dir.files.open(path, Mode::Replace).map_err(|e| StoreError::io("open", path, e))?;
-                file.write_at(0, &log::header()).map_err(|e| StoreError::io("write", path, e))?;
-                file.sync_all().map_err(|e| StoreError::io("sync", path, e))?;
-            } else {
-                cut_at(dir, path, at)?;
-            }
-        }
+    #[test]
+    fn large_files_are_read_by_a_thread_of_their_own() {
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        let zxids: Vec<i64> = (1..=20_000).collect();
+        sim.plant(&at("log.1"), &log_of(&zxids));
+        let (seen, found) = run(&sim, &options()).unwrap();
+        assert_eq!((seen.txns, found.txns), (zxids, 20_000));
     }
-    Ok(end)
+
+    #[test]
+    fn repair_cuts_damage_only_when_told_to() {
+        let sim = sim();
+        let mut bad = log_of(&[1, 2, 3]);
+        bad[150] ^= 4;
+        sim.plant(&at("log.1"), &bad);
+        let dir = DataDir::open(Arc::new(sim.clone()), &options()).unwrap();
+        assert!(matches!(repair_log(&dir, &options(), &at("log.1"), false), Ok(LogEnd::Corrupt(119, _))));
+        assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), bad);
+        repair_log(&dir, &options(), &at("log.1"), true).unwrap();
+        assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), log_of(&[1]));
+    }
 }

@@ -363,3 +363,141 @@ pub fn verify(dir: &DataDir, file: &SnapshotFile, limit: usize) -> Result<Traile
     let trailer = read_parts(dir, file, limit, &mut |_| true)?;
     trailer.ok_or(Unusable::Fault(Fault::Ended))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::{Fault, Files, SimFiles};
+    use super::super::options::StoreOptions;
+    use super::*;
+    use std::sync::Arc;
+
+    struct Nodes(usize, usize);
+
+    impl SnapshotSource for Nodes {
+        fn sessions(&mut self) -> Vec<(SessionId, i32)> {
+            vec![(SessionId(5), 3000)]
+        }
+        fn acls(&mut self) -> Vec<(i64, Vec<Acl<'static>>)> {
+            vec![(1, vec![Acl::default()])]
+        }
+        fn next_slice(&mut self, put: &mut PutNode<'_>) -> bool {
+            for n in self.1..self.0.min(self.1 + 100) {
+                let path = if n == 0 { String::new() } else { format!("/n{n}") };
+                put(&path, Some(&[n as u8; 90]), 1, &StatPersisted { czxid: n as i64, ..Default::default() });
+            }
+            self.1 += 100;
+            self.1 < self.0
+        }
+        fn digest(&mut self) -> Option<(Zxid, i64)> {
+            Some((Zxid(9), 4))
+        }
+        fn last_zxid(&mut self) -> Option<Zxid> {
+            Some(Zxid(9))
+        }
+    }
+
+    fn open() -> (SimFiles, DataDir) {
+        let sim = SimFiles::new();
+        let dir = DataDir::open(Arc::new(sim.clone()), &StoreOptions::new("/d", "/d")).unwrap();
+        (sim, dir)
+    }
+
+    #[test]
+    fn what_is_written_is_durable_and_read_back() {
+        for compression in [Compression::Plain, Compression::Gzip, Compression::Snappy] {
+            let (sim, dir) = open();
+            let n = 12_000;
+            let written = write(&dir, Zxid(7), compression, &mut Nodes(n, 0), &mut || true).unwrap().unwrap();
+            assert_eq!(written.nodes, n as u64);
+            assert!(sim.unsynced(sim.recorded()).is_empty());
+            let found = candidates(&dir, 9).unwrap();
+            assert_eq!((found.len(), found[0].zxid, found[0].compression), (1, Zxid(7), compression));
+            assert_eq!(found[0].len, written.len);
+            let mut nodes = 0;
+            let trailer = read_parts(&dir, &found[0], 1 << 20, &mut |part| {
+                part.each_node(|path, data, _, stat| {
+                    let expected = if nodes == 0 { String::new() } else { format!("/n{nodes}") };
+                    assert_eq!((path, data), (&*expected, Some(&[nodes as u8; 90][..])));
+                    assert_eq!(stat.czxid, nodes);
+                    nodes += 1;
+                    Ok::<_, ()>(())
+                })
+                .is_ok()
+            });
+            assert_eq!((nodes as usize, trailer.unwrap().unwrap().last_zxid), (n, Some(Zxid(9))));
+        }
+    }
+
+    #[test]
+    fn every_altered_byte_of_a_packed_one_is_found_or_harmless() {
+        for compression in [Compression::Gzip, Compression::Snappy] {
+            let (sim, dir) = open();
+            let path =
+                write(&dir, Zxid(7), compression, &mut Nodes(30, 0), &mut || true).unwrap().unwrap().path;
+            let good = sim.read(&path, usize::MAX).unwrap();
+            let content = |sim: &SimFiles| {
+                let dir = DataDir::unlocked(Arc::new(sim.clone()), &StoreOptions::new("/d", "/d"));
+                let file = candidates(&dir, 1).ok()?.pop()?;
+                let mut all = Vec::new();
+                let trailer = read_parts(&dir, &file, 1 << 20, &mut |part| {
+                    part.each_node(|p, d, a, s| {
+                        all.push((p.to_owned(), d.map(<[u8]>::to_vec), a, s.clone()));
+                        Ok::<_, ()>(())
+                    })
+                    .is_ok()
+                });
+                trailer.ok()?.map(|t| (all, t))
+            };
+            let whole = content(&sim).unwrap();
+            let mut refused = 0;
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 0x41;
+                sim.plant(&path, &bad);
+                match content(&sim) {
+                    None => refused += 1,
+                    Some(read) => assert_eq!(read, whole, "byte {at}"),
+                }
+            }
+            assert!(refused > good.len() * 3 / 4, "{refused} of {}", good.len());
+        }
+    }
+
+    #[test]
+    fn a_failure_or_a_giving_up_leaves_nothing() {
+        let (sim, dir) = open();
+        assert_eq!(
+            write(&dir, Zxid(7), Compression::Plain, &mut Nodes(500, 0), &mut || false).unwrap(),
+            None
+        );
+        for after in 0..3 {
+            sim.inject(Fault::NoSpace, after);
+            let outcome = write(&dir, Zxid(7), Compression::Plain, &mut Nodes(500, 0), &mut || true);
+            sim.heal();
+            match outcome {
+                Err(e) => {
+                    assert_eq!(e.exit_code(), 10);
+                    assert!(sim.list(&dir.snaps).unwrap().is_empty());
+                }
+                Ok(_) => assert!(after >= 2),
+            }
+        }
+    }
+
+    #[test]
+    fn the_quick_check() {
+        let (sim, dir) = open();
+        let check = |name: &str, bytes: &[u8]| {
+            sim.plant(&dir.snaps.join(name), bytes);
+            let file = dir.snapshot_files().unwrap().into_iter().find(|f| f.path.ends_with(name)).unwrap();
+            quick_check(&dir, &file)
+        };
+        assert!(check("snapshot.1", b"01234\0\0\0\x01/"));
+        assert!(!check("snapshot.2", b"0123\0\0\0\x01/"));
+        assert!(!check("snapshot.3", b"01234\0\0\0\x01x"));
+        assert!(check("snapshot.4.gz", &[0x1f, 0x8b]));
+        assert!(!check("snapshot.5.gz", &[0x1f]));
+        assert!(check("snapshot.6.snappy", &compress::SNAPPY_MAGIC));
+        assert!(!check("snapshot.7.snappy", b"01234\0\0\0\x01/"));
+    }
+}

@@ -147,3 +147,84 @@ fn highest(dir: &DataDir, options: &StoreOptions, logs: &[LogFile]) -> Result<Op
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::{Files, SimFiles};
+    use super::super::format::log;
+    use super::super::format::snapshot::{Encoder, Trailer, TreeDigest};
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn directory(logs: &[&[i64]], snapshots: &[(i64, i64)]) -> (SimFiles, DataDir, StoreOptions) {
+        let sim = SimFiles::new();
+        let options = StoreOptions::new("/d", "/d");
+        let dir = DataDir::open(Arc::new(sim.clone()), &options).unwrap();
+        for zxids in logs {
+            let mut out = log::header().to_vec();
+            for zxid in *zxids {
+                let mut payload = vec![1; 12];
+                payload.extend_from_slice(&zxid.to_be_bytes());
+                payload.resize(40, 3);
+                log::push_record(&mut out, &payload);
+            }
+            out.resize(out.len() + 700, 0);
+            sim.plant(&dir.logs.join(names::log(Zxid(zxids[0]))), &out);
+        }
+        for (zxid, reach) in snapshots {
+            let mut encoder = Encoder::new(&[], &[]);
+            let digest = TreeDigest { zxid: Zxid(*reach), version: 2, value: 0 };
+            encoder.finish(&Trailer { digest: Some(digest), last_zxid: None });
+            sim.plant(&dir.snaps.join(format!("snapshot.{zxid:x}")), encoder.buffered());
+        }
+        (sim, dir, options)
+    }
+
+    fn left(sim: &SimFiles) -> Vec<(String, u64)> {
+        let listed = sim.list(Path::new("/d/version-2")).unwrap();
+        listed.into_iter().map(|f| (f.name, f.len)).collect()
+    }
+
+    #[test]
+    fn everything_behind_goes_with_the_snapshots_that_know_of_it() {
+        let (sim, dir, options) = directory(&[&[1, 2, 3], &[4, 5], &[6]], &[(0, 0), (2, 4), (5, 5)]);
+        sim.plant(&dir.logs.join(names::MARK), b"x");
+        let done = after(&dir, &options, Zxid(2)).unwrap();
+        assert_eq!(done, Truncated { last: Zxid(2), recoverable: true });
+        let end = 16 + 2 * 53;
+        assert_eq!(left(&sim), [("log.1".into(), end), ("snapshot.0".into(), 16 + 8 + 5 + 13 + 33)]);
+        assert!(sim.unsynced(sim.recorded()).is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_not_logged_never_leaves_a_later_record() {
+        // The snapshot came from the leader; the log behind it begins later than the cut.
+        let (sim, dir, options) = directory(&[&[4, 5]], &[(3, 3)]);
+        assert_eq!(after(&dir, &options, Zxid(3)).unwrap().last, Zxid(3));
+        assert_eq!(left(&sim).len(), 1, "{:?}", left(&sim));
+    }
+
+    #[test]
+    fn with_no_way_to_the_place_everything_goes() {
+        let (sim, dir, options) = directory(&[&[4, 5, 6]], &[(3, 6)]);
+        let done = after(&dir, &options, Zxid(5)).unwrap();
+        assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
+        assert!(left(&sim).is_empty());
+    }
+
+    #[test]
+    fn beyond_the_end_is_refused_and_nothing_is_touched() {
+        let (sim, dir, options) = directory(&[&[1, 2]], &[(0, 0)]);
+        let e = after(&dir, &options, Zxid(9)).unwrap_err();
+        assert_eq!(e.exit_code(), 13);
+        assert_eq!(sim.recorded(), 0);
+        let (_, dir, options) = directory(&[], &[(0, 0)]);
+        assert!(
+            after(&dir, &options, Zxid(9))
+                .unwrap_err()
+                .to_string()
+                .contains("no log files found to truncate")
+        );
+    }
+}
