@@ -35,7 +35,9 @@ fn word() -> impl Strategy<Value = [u8; 4]> {
 }
 
 fn is_beyond_the_first_plane(record: &impl Debug) -> bool {
-    format!("{record:?}").chars().any(|c| u32::from(c) > 0xffff)
+    let shown = format!("{record:?}");
+    let escaped = shown.split("\\u{").skip(1).any(|rest| rest.find('}').is_some_and(|digits| digits > 4));
+    escaped || shown.chars().any(|c| u32::from(c) > 0xffff)
 }
 
 macro_rules! round_trip {
