@@ -11,13 +11,13 @@ impl Chance {
         let mut chance = Self(seed ^ 0x9e37_79b9_7f4a_7c15);
         chance.0 = chance.0.max(1);
         for _ in 0..8 {
-            chance.next();
+            chance.draw();
         }
         chance
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -26,7 +26,7 @@ impl Chance {
 
     /// One of `0..n`; 0 for an empty range.
     pub fn below(&mut self, n: usize) -> usize {
-        if n == 0 { 0 } else { (self.next() % n as u64) as usize }
+        if n == 0 { 0 } else { (self.draw() % n as u64) as usize }
     }
 }
 
@@ -49,13 +49,13 @@ pub fn change(chance: &mut Chance, input: &mut Vec<u8>, others: &[Vec<u8>]) {
             }
             1 if !input.is_empty() => {
                 let at = chance.below(input.len());
-                input[at] = chance.next() as u8;
+                input[at] = chance.draw() as u8;
             }
             2 => {
                 input.drain(at..at + span);
             }
             3 => {
-                let piece: Vec<u8> = (0..chance.below(16)).map(|_| chance.next() as u8).collect();
+                let piece: Vec<u8> = (0..chance.below(16)).map(|_| chance.draw() as u8).collect();
                 input.splice(at..at, piece);
             }
             4 => {
