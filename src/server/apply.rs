@@ -6,16 +6,25 @@
 
 use super::conns::Lookup;
 use super::core::{Core, Wakers, wake};
-use crate::net::client::lane::Held;
 use crate::net::client::{Conn, Service as _, Tally, answer};
 use crate::replica::{Commit, Input};
 use crate::state::{Applied, Caller, Fired, Machine, Watches, Witness};
 use crate::types::limits::APPLY_BATCH;
 use crate::types::{Millis, SessionId, Zxid};
 use crate::wire::{parse, reply};
-use jute::{OpCode, codes::perms};
+use jute::{ErrorCode, OpCode, codes::perms};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// What is left to do once the locks of a batch are gone.
+#[derive(Default)]
+struct After {
+    wakers: Wakers,
+    /// Sessions that are over.
+    gone: Vec<SessionId>,
+    /// Requests of clients that are done.
+    done: usize,
+}
 
 /// Tells connections of events, and counters of writes.
 struct Ears<'a> {
@@ -58,16 +67,16 @@ impl Core {
     }
 
     fn apply_batch(&self, batch: &[Commit]) {
-        let mut wakers = Wakers::new();
-        let mut gone = Vec::new();
+        let mut after = After::default();
         self.conns.with(|conns| {
             self.shared.write(|machine| {
                 for commit in batch {
-                    self.apply_one(commit, machine, self.shared.watches(), conns, &mut gone, &mut wakers);
+                    self.apply_one(commit, machine, self.shared.watches(), conns, &mut after);
                 }
             });
         });
-        self.in_flight.fetch_sub(batch.len(), Relaxed);
+        let After { wakers, gone, done } = after;
+        self.gate.finish(done);
         wake(wakers);
         if let Some(last) = batch.last() {
             self.applied(last.entry.get().zxid, &gone);
@@ -84,10 +93,10 @@ impl Core {
         machine: &mut Machine,
         watches: &Watches,
         conns: &Lookup<'_>,
-        gone: &mut Vec<SessionId>,
-        wakers: &mut Wakers,
+        after: &mut After,
     ) {
-        let mut ears = Ears { core: self, conns, wakers };
+        after.done += usize::from(commit.origin.is_some());
+        let mut ears = Ears { core: self, conns, wakers: &mut after.wakers };
         let applied = match machine.apply(&commit.entry, watches, &mut ears) {
             Ok(applied) => applied,
             Err(e) => {
@@ -107,17 +116,18 @@ impl Core {
                     let (since, now) = (conn.last_heard(), self.clock.mono());
                     conn.stats.measured(applied.op.code(), 0, applied.zxid, since.0, now.0, 1);
                     self.counters.updated(now.0.saturating_sub(since.0));
-                    self.attach(conn, applied.session, timeout, wakers);
+                    self.attach(conn, applied.session, timeout, &mut after.wakers);
                 }
-                _ => self.reply(conn, origin.xid, &applied, machine, watches, wakers),
+                _ => self.reply(conn, origin.xid, &applied, machine, watches, after),
             }
         }
         if let Some(session) = applied.closed_session {
-            gone.push(session);
+            after.gone.push(session);
             let conn = self.sessions.lock().remove(&session);
             if let Some(conn) = conn {
                 let own = commit.origin.is_some_and(|o| o.conn == conn.id);
-                wakers.extend(if own { conn.outbox.close_when_flushed() } else { conn.outbox.close_now() });
+                let outbox = &conn.outbox;
+                after.wakers.extend(if own { outbox.close_when_flushed() } else { outbox.close_now() });
             }
         }
     }
@@ -146,10 +156,11 @@ impl Core {
         applied: &Applied<'_>,
         machine: &Machine,
         watches: &Watches,
-        wakers: &mut Wakers,
+        after: &mut After,
     ) {
         let mut lane = conn.lane.lock();
-        let Some(waiting) = lane.complete(xid) else { return };
+        let Some((waiting, mut freed)) = lane.complete(xid) else { return };
+        self.gate.give_large(waiting.large);
         let now = self.clock.mono();
         let session = conn.session();
         let zxid = applied.zxid;
@@ -160,10 +171,21 @@ impl Core {
             conn.stats.replied(waiting.op, xid, zxid, waiting.since, now.0, 1);
             self.counters.replied(bytes);
             self.counters.updated(now.0.saturating_sub(waiting.since));
-            while let Some(Held { frame, since, ids }) = lane.next_held() {
-                let Ok(envelope) = parse(&frame) else { continue };
-                let caller = Caller { session, ids: &ids, watcher: conn.watcher, rules: &self.rules };
+            while let Some((held, bytes)) = lane.next_held() {
+                let since = held.since;
+                freed += bytes;
+                after.done += 1;
+                self.gate.give_large(held.large);
+                let Ok(envelope) = parse(&held.frame) else { continue };
+                let ids = &held.ids;
+                let caller = Caller { session, ids, watcher: conn.watcher, rules: &self.rules };
                 let before = out.len();
+                if held.throttled {
+                    reply::bare(out, held.xid, zxid, ErrorCode::ThrottledOp);
+                    conn.stats.replied(envelope.op, held.xid, zxid, since, now.0, 1);
+                    self.counters.replied(out.len().saturating_sub(before) as u64);
+                    continue;
+                }
                 let closes = answer(machine, watches, &caller, &envelope, out);
                 let mut tally = Tally::default();
                 let frames = out.get(before..).unwrap_or_default();
@@ -175,13 +197,21 @@ impl Core {
                 if closes {
                     return true;
                 }
+                // Beyond this the connection is cut off: no use in answering the rest.
+                if out.len() > conn.outbox.backlog().budget().per_client() {
+                    break;
+                }
             }
             false
         });
-        wakers.extend(waker);
+        after.wakers.extend(waker);
         if closes {
-            lane.close();
-            wakers.extend(conn.outbox.close_when_flushed());
+            let dropped = lane.close();
+            freed += dropped.bytes;
+            after.done += dropped.held;
+            self.gate.give_large(dropped.large);
+            after.wakers.extend(conn.outbox.close_when_flushed());
         }
+        conn.outbox.backlog().sub(freed);
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: a slot is free again only after the watches of its connection were dropped, so a watch can
 //! never fire into a stranger's outbox; and a number is never given twice, so neither can a late reply.
 
-use crate::net::client::Conn;
+use crate::net::client::{Budget, Conn};
 use crate::state::watch::WatcherId;
 use crate::types::{ConnId, Millis, Now, SessionId};
 use hashbrown::HashMap;
@@ -32,6 +32,7 @@ struct Tables {
 #[derive(Debug)]
 pub struct Conns {
     limits: ConnLimits,
+    budget: Arc<Budget>,
     tables: RwLock<Tables>,
 }
 
@@ -41,10 +42,16 @@ fn slot_of(id: ConnId) -> usize {
 }
 
 impl Conns {
-    /// None yet.
+    /// None yet; what waits for them is counted in `budget`.
     #[must_use]
-    pub fn new(limits: ConnLimits) -> Self {
-        Self { limits, tables: RwLock::default() }
+    pub fn new(limits: ConnLimits, budget: Budget) -> Self {
+        Self { limits, budget: Arc::new(budget), tables: RwLock::default() }
+    }
+
+    /// What waits for all of them.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// A slot for a new connection, or why there is none.
@@ -62,7 +69,7 @@ impl Conns {
         let entry = tables.slots.vacant_entry();
         let Ok(slot) = u32::try_from(entry.key()) else { return Err(Full::Total(u32::MAX as usize)) };
         let id = ConnId(opened << 32 | u64::from(slot));
-        let conn = Arc::new(Conn::new(id, WatcherId(slot), remote, now.wall, now.mono));
+        let conn = Arc::new(Conn::new(id, WatcherId(slot), remote, now, Arc::clone(&self.budget)));
         entry.insert(Arc::clone(&conn));
         *tables.by_address.entry(remote.ip()).or_insert(0) += 1;
         Ok(conn)
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn limits_and_numbers() {
-        let conns = Conns::new(ConnLimits { per_address: 2, total: 0 });
+        let conns = Conns::new(ConnLimits { per_address: 2, total: 0 }, Budget::default());
         let a = "127.0.0.1:1".parse().unwrap();
         let first = conns.admit(a, Now::default()).unwrap();
         let second = conns.admit(a, Now::default()).unwrap();

@@ -16,8 +16,9 @@
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
+use super::throttle::{Asked, Hush, Throttle, also};
 use crate::auth::Rules;
-use crate::net::client::{Conn, Phase};
+use crate::net::client::{Budget, Conn, Gate, GateSettings, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Replica};
 use crate::report::{Counters, DirSizes};
@@ -28,7 +29,7 @@ use crate::wire::{Greeting, GreetingReply};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
@@ -49,12 +50,29 @@ pub struct CoreSettings {
     pub max_session_timeout: Millis,
     /// Longest frame of a client.
     pub max_frame: usize,
-    /// Requests in flight at which connections with work in progress stop being read.
-    pub outstanding_limit: usize,
+    /// How much may be in the works.
+    pub gate: GateSettings,
+    /// Bytes of replies and events that may wait for one client.
+    pub client_backlog: usize,
+    /// Bytes that may wait for and from all clients together.
+    pub total_backlog: usize,
+    /// Sessions stay on this server.
+    pub local_sessions: bool,
     /// A connection without a session is closed after this.
     pub sessionless_timeout: Millis,
     /// Connection limits.
     pub limits: ConnLimits,
+}
+
+/// Warnings that clients can provoke without end.
+#[derive(Debug, Default)]
+pub(super) struct Hushes {
+    pub(super) per_address: Hush,
+    pub(super) total: Hush,
+    throttled: Hush,
+    password: Hush,
+    backlog: Hush,
+    quota: Hush,
 }
 
 pub(super) struct Brain {
@@ -71,13 +89,14 @@ pub struct Core {
     pub(super) conns: Conns,
     pub(super) sessions: Mutex<HashMap<SessionId, Arc<Conn>>>,
     pub(super) counters: Counters,
-    pub(super) in_flight: AtomicUsize,
+    pub(super) gate: Gate,
+    pub(super) throttle: Option<Throttle>,
+    pub(super) hushes: Hushes,
     pub(super) brain: Mutex<Brain>,
     pub(super) commits: Mutex<VecDeque<Commit>>,
     pub(super) applying: Mutex<()>,
     pub(super) started: Millis,
     pub(super) facts: Facts,
-    quota_told: AtomicI64,
     pub(super) log: Box<dyn Log>,
 }
 
@@ -116,6 +135,8 @@ pub struct Parts {
     pub shared: Shared,
     /// The brain over it.
     pub replica: Replica,
+    /// The throttle on sessions.
+    pub throttle: Option<Throttle>,
     /// Figures.
     pub counters: Counters,
     /// What operators may ask about and does not change.
@@ -128,13 +149,15 @@ impl Core {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, settings, rules, shared, replica, counters, facts, log } = parts;
+        let Parts { clock, settings, rules, shared, replica, throttle, counters, facts, log } = parts;
         let started = clock.mono();
         Self {
-            conns: Conns::new(settings.limits),
+            conns: Conns::new(settings.limits, Budget::new(settings.client_backlog, settings.total_backlog)),
             sessions: Mutex::default(),
             counters,
-            in_flight: AtomicUsize::new(0),
+            gate: Gate::new(settings.gate),
+            throttle,
+            hushes: Hushes::default(),
             brain: Mutex::new(Brain { replica, effects: Vec::new() }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
@@ -144,7 +167,6 @@ impl Core {
             rules,
             shared,
             facts,
-            quota_told: AtomicI64::new(i64::MIN),
             log,
         }
     }
@@ -172,7 +194,6 @@ impl Core {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Append(entry) => {
-                    self.in_flight.fetch_add(1, Relaxed);
                     self.counters.prep_queued.fetch_add(1, Relaxed);
                     self.counters.sync_queued.fetch_add(1, Relaxed);
                     self.log.append(entry);
@@ -195,6 +216,7 @@ impl Core {
                         self.counters.replied(reply.len() as u64);
                         wakers.extend(waker);
                     }
+                    self.gate.finish(1);
                 }
                 Effect::OverQuota(overrun) => self.over_quota(&overrun),
                 Effect::Closing(session, Some(timeout)) => {
@@ -215,11 +237,8 @@ impl Core {
                 count.fetch_add(1, Relaxed);
             });
         }
-        let now = self.clock.mono().0;
-        let last = self.quota_told.load(Relaxed);
-        if now.saturating_sub(last) >= 1000 {
-            self.quota_told.store(now, Relaxed);
-            tracing::warn!("{overrun}");
+        if let Some(withheld) = self.hushes.quota.breaks(self.clock.mono()) {
+            tracing::warn!("{overrun}{}", also(withheld));
         }
     }
 
@@ -228,10 +247,41 @@ impl Core {
         self.drive(|step| step.input(Input::Flushed(proof)));
     }
 
-    /// Answers a greeting: refuses clients from the future, opens or resumes the session.
+    /// Has the throttle a token for this greeting?
+    fn has_token(&self, conn: &Conn, session: SessionId) -> bool {
+        let Some(throttle) = &self.throttle else {
+            self.counters.token_deficit.add(0);
+            return true;
+        };
+        let asked = match session {
+            SessionId::NONE if self.settings.local_sessions => Asked::Local,
+            SessionId::NONE => Asked::Global,
+            _ => Asked::Renewal,
+        };
+        let now = self.clock.mono();
+        let Some(deficit) = throttle.admit(now, asked) else {
+            self.counters.connections_rejected.fetch_add(1, Relaxed);
+            if let Some(withheld) = self.hushes.throttled.breaks(now) {
+                let also = also(withheld);
+                tracing::warn!(
+                    "Closing session {session} of {}: connections come too fast{also}",
+                    conn.remote
+                );
+            }
+            return false;
+        };
+        self.counters.token_deficit.add(deficit);
+        true
+    }
+
+    /// Answers a greeting: refuses clients that come too fast or from the future, opens or resumes the session.
     pub(super) fn greet_client(&self, conn: &Arc<Conn>, greeting: &Greeting<'_>) {
-        self.counters.connection_requests.fetch_add(1, Relaxed);
         let request = &greeting.request;
+        if !self.has_token(conn, SessionId(request.session_id)) {
+            wake(conn.outbox.close_now().into_iter().collect());
+            return;
+        }
+        self.counters.connection_requests.fetch_add(1, Relaxed);
         conn.set_read_only_flag(greeting.read_only);
         let seen = request.last_zxid_seen;
         let last = self.shared.read(|machine| machine.last_zxid().0);
@@ -250,13 +300,17 @@ impl Core {
         let session = SessionId(request.session_id);
         if session == SessionId::NONE {
             let conn = conn.id;
+            self.gate.begin();
             self.drive(|step| step.input(Input::OpenSession { conn, timeout }));
         } else if password::fits(session, request.passwd) {
             self.counters.connection_revalidates.fetch_add(1, Relaxed);
             let conn = conn.id;
             self.drive(|step| step.input(Input::ResumeSession { conn, session, timeout }));
         } else {
-            tracing::warn!("Incorrect password from {} for session {session}", conn.remote);
+            if let Some(withheld) = self.hushes.password.breaks(self.clock.mono()) {
+                let also = also(withheld);
+                tracing::warn!("Incorrect password from {} for session {session}{also}", conn.remote);
+            }
             let mut wakers = Wakers::new();
             self.over(conn, &mut wakers);
             wake(wakers);
@@ -325,17 +379,47 @@ impl Core {
         let now = self.clock.mono();
         let mut wakers = Wakers::new();
         for conn in self.conns.all() {
-            let silent = now.0.saturating_sub(conn.last_heard().0);
-            let (limit, sessionless) = match conn.phase() {
-                Phase::Fresh | Phase::Greeting => (self.settings.sessionless_timeout, true),
-                Phase::Open | Phase::Closing => (conn.timeout(), false),
-            };
-            if silent > limit.0.max(1) {
-                if sessionless {
-                    self.counters.sessionless_connections_expired.fetch_add(1, Relaxed);
-                }
-                wakers.extend(conn.outbox.close_now());
+            if now < self.deadline(&conn) {
+                continue;
             }
+            if !conn.outbox.is_closing() {
+                // The reference counts them here whether they have a session or not.
+                self.counters.sessionless_connections_expired.fetch_add(1, Relaxed);
+            }
+            wakers.extend(conn.outbox.close_now());
+        }
+        wake(wakers);
+    }
+
+    /// Closes the connections that hold the most while more waits for all clients together than may.
+    pub fn relieve(&self) {
+        let mut excess = self.conns.budget().excess();
+        if excess == 0 {
+            return;
+        }
+        let mut large: Vec<_> = self
+            .conns
+            .all()
+            .into_iter()
+            .filter(|conn| conn.outbox.backlog().is_large())
+            .map(|conn| (conn.outbox.backlog().bytes(), conn))
+            .collect();
+        large.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut wakers = Wakers::new();
+        for (bytes, conn) in large {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(bytes);
+            if let Some(withheld) = self.hushes.backlog.breaks(self.clock.mono()) {
+                tracing::warn!(
+                    "Closing session {} of {}: {bytes} bytes wait for it, and too many for all clients{}",
+                    conn.session(),
+                    conn.remote,
+                    also(withheld)
+                );
+            }
+            wakers.extend(conn.outbox.close_now());
         }
         wake(wakers);
     }

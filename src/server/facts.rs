@@ -153,6 +153,15 @@ impl Memory {
     }
 }
 
+/// Bytes of memory that this process may use: the machine's, or its control group's where that is less.
+#[must_use]
+pub fn usable_memory() -> Option<usize> {
+    let machine = usize::try_from(Memory::now().total).ok().filter(|kib| *kib > 0).map(|kib| kib * 1024);
+    let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let group = groups.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
+    machine.into_iter().chain(group).min()
+}
+
 /// Files open, and how many may be; -1 where that is not known.
 #[must_use]
 pub fn open_files() -> (i64, i64) {

@@ -13,6 +13,9 @@ mod service;
 pub mod shutdown;
 mod snapshotter;
 pub mod start;
+#[cfg(test)]
+mod tests;
+pub mod throttle;
 mod view;
 
 pub use start::{StartError, run};

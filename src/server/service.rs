@@ -2,7 +2,7 @@
 
 use super::core::{Core, Step};
 use crate::auth::Rules;
-use crate::net::client::{Conn, Doorman, Driver, Reads, Service, Tally};
+use crate::net::client::{Conn, Doorman, Driver, Gate, Pressure, Reads, Service, Tally};
 use crate::replica::{ClientWrite, Input, Origin};
 use crate::report::{ResponseSizes, Totals};
 use crate::state::{Machine, Watches};
@@ -59,8 +59,21 @@ impl Service for Core {
         self.answer_word(conn, word, rest)
     }
 
-    fn is_overloaded(&self) -> bool {
-        self.in_flight.load(Relaxed) > self.settings.outstanding_limit
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn pressed(&self, pressure: Pressure) {
+        let counters = &self.counters;
+        let counter = match pressure {
+            Pressure::Waited(time) => return counters.throttle_queue_time.add(time.0.max(0)),
+            Pressure::LargeRejected => &counters.large_requests_rejected,
+            Pressure::Stalled => &counters.throttle_waits,
+            Pressure::Throttled => &counters.throttled_ops,
+            Pressure::StaleDropped => &counters.stale_requests_dropped,
+            Pressure::Stale => &counters.stale_requests,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     fn received(&self, frames: u64, bytes: u64) {

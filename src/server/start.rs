@@ -4,22 +4,23 @@ use super::clock::Clock;
 use super::conns::ConnLimits;
 use super::core::{Core, CoreSettings, Parts};
 use super::disk::DiskLog;
-use super::facts::Facts;
+use super::facts::{self, Facts};
 use super::reaper::{self, ReaperSettings};
 use super::recovery::{Meter, Rebuild};
+use super::throttle::Throttle;
 use super::{shutdown, snapshotter};
 use crate::auth::scheme::digest::Algorithm;
 use crate::auth::{AuthSettings, Rules};
 use crate::config::settings::DigestAlgorithm;
 use crate::config::{self, Mode, Settings};
-use crate::net::client::{ListenSettings, Listener, serve};
+use crate::net::client::{GateSettings, LargeRequests, ListenSettings, Listener, RequestThrottle, serve};
 use crate::replica::{Replica, ReplicaSettings};
 use crate::report::Counters;
 use crate::state::{self, Machine, Shared};
 use crate::store::{
     Compression, HolePolicy, Opened, Phase, RealFiles, Recovered, Store, StoreError, StoreOptions,
 };
-use crate::types::limits::MAX_BUFFER;
+use crate::types::limits::{BACKLOG_SHARE, BACKLOG_TOTAL, MAX_BUFFER, OUTBOX_HARD};
 use crate::types::{Millis, ServerId};
 use std::io;
 use std::net::SocketAddr;
@@ -93,13 +94,45 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         min_session_timeout: ms(settings.sessions.min_timeout_ms),
         max_session_timeout: ms(settings.sessions.max_timeout_ms),
         max_frame: usize::try_from(settings.limits.max_buffer).unwrap_or(MAX_BUFFER),
-        outstanding_limit: usize::try_from(settings.limits.outstanding_requests).unwrap_or(1000),
+        gate: gate_settings(settings),
+        client_backlog: OUTBOX_HARD,
+        total_backlog: total_backlog(),
+        // A server by itself keeps no other kind of session apart.
+        local_sessions: settings.sessions.local && settings.mode != Mode::Standalone,
         sessionless_timeout: ms(settings.client.sessionless_timeout_ms),
         limits: ConnLimits {
             per_address: count(settings.limits.connections_per_address),
             total: count(settings.limits.connections),
         },
     }
+}
+
+fn gate_settings(settings: &Settings) -> GateSettings {
+    let (limits, throttle) = (&settings.limits, &settings.throttle);
+    let positive = |n: i32| usize::try_from(n).ok().filter(|n| *n > 0);
+    GateSettings {
+        // A negative limit stops whoever has anything in the works, and so does zero.
+        outstanding: usize::try_from(limits.outstanding_requests).unwrap_or(0),
+        throttle: positive(throttle.max_requests).map(|max_requests| RequestThrottle {
+            max_requests,
+            stall: Duration::from_millis(throttle.stall_ms.max(1).unsigned_abs().into()),
+            drop_stale: throttle.drop_stale,
+            stale_connection: throttle.stale_connection_check,
+            stale_latency: throttle.stale_latency_check,
+            operation_wait: (throttle.operation_wait_ms > 0)
+                .then(|| Millis(throttle.operation_wait_ms.into())),
+        }),
+        large: limits.large_request.map(|threshold| LargeRequests {
+            threshold: threshold as usize,
+            total: limits.large_requests_total as usize,
+        }),
+    }
+}
+
+/// What may wait for all clients: the fixed bound, or this machine's share where it is small.
+fn total_backlog() -> usize {
+    let share = facts::usable_memory().map_or(BACKLOG_TOTAL, |memory| memory / BACKLOG_SHARE);
+    share.clamp(OUTBOX_HARD, BACKLOG_TOTAL)
 }
 
 fn replica_settings(settings: &Settings) -> ReplicaSettings {
@@ -231,8 +264,10 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
     let replica = Replica::solo(replica_settings(settings), rules.clone(), clock.now(), &machine);
     let log = Arc::new(DiskLog::default());
     log.start(opened, recovered.last_zxid)?;
+    let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);
     let core = Arc::new(Core::new(Parts {
         clock,
+        throttle,
         settings: core_settings(settings),
         rules,
         shared: Shared::new(machine, seed),
@@ -287,6 +322,7 @@ async fn live(
     let tick = Duration::from_millis(u64::try_from(settings.sessions.tick_time_ms).unwrap_or(3000).max(1));
     tokio::spawn(expire(tick, Arc::clone(core)));
     tokio::spawn(sweep(Arc::clone(core)));
+    tokio::spawn(relieve(Arc::clone(core)));
     tokio::spawn(reaper::run(Arc::clone(core), reaper_settings(settings)));
     if let Some(hours) = settings.purge.every_hours {
         tokio::spawn(purge(hours, settings.purge.keep_snapshots as usize, Arc::clone(log)));
@@ -318,13 +354,27 @@ async fn expire(tick: Duration, core: Arc<Core>) {
     }
 }
 
-/// How often silent connections are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
+/// The shortest time between two looks for silent connections.
+const SWEEP: i64 = 100;
 
+/// Beats at the multiples of the time without a session, where the deadlines of connections are.
 async fn sweep(core: Arc<Core>) {
+    let step = core.settings.sessionless_timeout.0.max(1);
     loop {
-        tokio::time::sleep(SWEEP).await;
+        let wait = step - core.clock.mono().0.rem_euclid(step);
+        tokio::time::sleep(Duration::from_millis(wait.max(SWEEP.min(step)).unsigned_abs())).await;
         core.sweep();
+    }
+}
+
+/// How long connections that were closed for room have until others are.
+const RELIEF: Duration = Duration::from_millis(10);
+
+pub(super) async fn relieve(core: Arc<Core>) {
+    loop {
+        core.conns.budget().exceeded().await;
+        core.relieve();
+        tokio::time::sleep(RELIEF).await;
     }
 }
 

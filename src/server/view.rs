@@ -2,8 +2,10 @@
 //!
 //! Four-letter words end here: counted, decided and rendered by the report room, over a look of this one.
 
+use super::conns::Full;
 use super::core::Core;
 use super::facts;
+use super::throttle::{Throttle, also};
 use crate::net::client::conn::shown_ip;
 use crate::net::client::{Conn, Phase};
 use crate::report::four_letter::{self, Control, Word};
@@ -40,19 +42,26 @@ impl Core {
         Some(answer.into_bytes())
     }
 
-    pub(super) fn refused(&self, remote: std::net::SocketAddr, full: super::conns::Full) {
-        let (reason, max) = match full {
-            super::conns::Full::Total(max) => ("all addresses", max),
-            super::conns::Full::Address(max) => ("it", max),
+    pub(super) fn refused(&self, remote: std::net::SocketAddr, full: Full) {
+        let hush = match full {
+            Full::Total(_) => &self.hushes.total,
+            Full::Address(_) => &self.hushes.per_address,
         };
-        tracing::warn!(
-            "Error accepting new connection: Too many connections from /{} - max is {max} for {reason}",
-            remote.ip()
-        );
+        let Some(withheld) = hush.breaks(self.clock.mono()) else { return };
+        let also = also(withheld);
+        match full {
+            Full::Total(max) => tracing::warn!(
+                "Error accepting new connection: Too many connections max allowed is {max}{also}"
+            ),
+            Full::Address(max) => tracing::warn!(
+                "Error accepting new connection: Too many connections from /{} - max is {max}{also}",
+                shown_ip(&remote)
+            ),
+        }
     }
 
     /// When a connection that stays silent is closed: in steps of the time it may be without a session.
-    fn deadline(&self, conn: &Conn) -> Millis {
+    pub(super) fn deadline(&self, conn: &Conn) -> Millis {
         let step = self.settings.sessionless_timeout.0.max(1);
         let patience = match conn.phase() {
             Phase::Fresh | Phase::Greeting => step,
@@ -135,7 +144,7 @@ impl View for Look<'_> {
         let (last_zxid, node_count) = self.core.shared.read(|m| (m.last_zxid(), m.node_count()));
         Status {
             connections: self.core.conns.len(),
-            outstanding: self.core.in_flight.load(Relaxed),
+            outstanding: self.core.gate.at_work(),
             last_zxid,
             node_count,
             proposals: None,
@@ -164,6 +173,7 @@ impl View for Look<'_> {
             global_sessions: tree.sessions,
             open_files,
             max_files,
+            connection_drop_probability: self.core.throttle.as_ref().map_or(0.0, Throttle::drop_probability),
             quotas: tree.quotas.into_iter().map(quota).collect(),
             ..Gauges::default()
         }

@@ -17,6 +17,24 @@ pub const OUTBOX_HARD: usize = 64 * 1024 * 1024;
 /// Requests of one connection that may wait behind its own unfinished writes.
 pub const LANE_DEPTH: usize = 4096;
 
+/// Bytes of requests in the works at which the server stops reading from their client: sixteen of the longest
+/// by default, enough to fill a group commit from one client.
+pub const LANE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a request in the works costs beside its own bytes, rounded up.
+pub const REQUEST_OVERHEAD: usize = 64;
+
+/// Steps in which what waits for or from one connection counts towards the sum of all. A readable batch of small
+/// requests and its replies stay below one, so ordinary traffic never touches the common account.
+pub const BACKLOG_STEP: usize = 16 * 1024;
+
+/// Bytes that may wait for and from all clients together, where memory allows. Sixteen clients at their own cap:
+/// beyond that the reason is no single client any more, and the largest have to go.
+pub const BACKLOG_TOTAL: usize = 1024 * 1024 * 1024;
+
+/// The same on small machines: this part of their memory.
+pub const BACKLOG_SHARE: usize = 4;
+
 /// Transactions applied under one exclusive lock before readers get a chance.
 pub const APPLY_BATCH: usize = 1000;
 
@@ -36,3 +54,5 @@ pub const DIGEST_INTERVAL: i64 = 128;
 pub const DIGEST_LOG: usize = 1024;
 
 const _: () = assert!(OUTBOX_SOFT < OUTBOX_HARD);
+const _: () = assert!(OUTBOX_HARD < BACKLOG_TOTAL && LANE_BYTES < BACKLOG_TOTAL);
+const _: () = assert!(BACKLOG_STEP < OUTBOX_SOFT);

@@ -3,12 +3,13 @@
 //! Its locks are small and always taken last: identities, lane, outbox. The task in `task.rs` owns the socket
 //! and nothing here can wait for it.
 
+use super::budget::{Backlog, Budget};
 use super::lane::Lane;
 use super::outbox::Outbox;
 use crate::auth::Identity;
 use crate::auth::identity::sort_as_reference;
 use crate::state::watch::WatcherId;
-use crate::types::{ConnId, Millis, SessionId};
+use crate::types::{ConnId, Millis, Now, SessionId};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -128,9 +129,9 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted; what waits for it is counted in `budget`.
     #[must_use]
-    pub fn new(id: ConnId, watcher: WatcherId, remote: SocketAddr, wall: i64, mono: Millis) -> Self {
+    pub fn new(id: ConnId, watcher: WatcherId, remote: SocketAddr, now: Now, budget: Arc<Budget>) -> Self {
         let remote_ip = shown_ip(&remote);
         let ids = Mutex::new(Arc::from([Identity::new("ip", &remote_ip)]));
         let stats = ConnStats::default();
@@ -140,9 +141,9 @@ impl Conn {
             watcher,
             remote,
             remote_ip,
-            established: wall,
-            accepted: mono.0,
-            outbox: Outbox::default(),
+            established: now.wall,
+            accepted: now.mono.0,
+            outbox: Outbox::new(Backlog::new(budget)),
             lane: Mutex::default(),
             stats,
             knows_read_only: AtomicBool::new(false),
@@ -150,7 +151,7 @@ impl Conn {
             phase: AtomicU8::new(Phase::Fresh as u8),
             session: AtomicI64::new(0),
             timeout: AtomicI64::new(0),
-            last_heard: AtomicI64::new(mono.0),
+            last_heard: AtomicI64::new(now.mono.0),
             heard: AtomicBool::new(false),
         }
     }
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn identities_only_grow() {
         let remote = "127.0.0.1:4000".parse().unwrap();
-        let conn = Conn::new(ConnId(1), WatcherId(0), remote, 0, Millis(0));
+        let conn = Conn::new(ConnId(1), WatcherId(0), remote, Now::default(), Arc::default());
         conn.add_ids(vec![Identity::new("digest", "bob:x"), Identity::new("ip", "127.0.0.1")]);
         assert_eq!(conn.ids().len(), 2);
     }

@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
@@ -84,6 +85,15 @@ fn is_transient(e: &io::Error) -> bool {
     )
 }
 
+/// Serves a connection that was admitted, over whatever carries its bytes.
+pub fn attend<S, IO>(service: &Arc<S>, conn: Arc<Conn>, io: IO)
+where
+    S: Service,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(Task::new(Arc::clone(service), conn, io));
+}
+
 fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, service: &Arc<S>) {
     let set = stream.set_nodelay(true).and_then(|()| {
         if keep_alive {
@@ -96,9 +106,7 @@ fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, 
         return;
     }
     match service.admit(remote) {
-        Some(conn) => {
-            tokio::spawn(Task::new(Arc::clone(service), conn, stream));
-        }
+        Some(conn) => attend(service, conn, stream),
         None => {
             // The reference's stack resets refused connections instead of leaving them half closed.
             let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));

@@ -1,6 +1,9 @@
 //! The client port: accepting, the handshake, one task for each connection, its outbox and its lane.
 
+pub mod budget;
 pub mod conn;
+mod frames;
+pub mod gate;
 pub mod lane;
 pub mod listener;
 pub mod outbox;
@@ -8,10 +11,12 @@ pub mod service;
 mod tally;
 mod task;
 
+pub use budget::{Backlog, Budget};
 pub use conn::{Conn, ConnStats, Phase};
-pub use lane::{Lane, Waiting};
-pub use listener::{Doorman, ListenSettings, Listener, serve};
+pub use gate::{Gate, GateSettings, LargeRequests, RequestThrottle};
+pub use lane::{Dropped, Held, Lane, Waiting};
+pub use listener::{Doorman, ListenSettings, Listener, attend, serve};
 pub use outbox::Outbox;
-pub use service::{Driver, Service};
+pub use service::{Driver, Pressure, Service};
 pub use tally::{Reads, Tally};
 pub use task::answer;

@@ -6,7 +6,7 @@
 //!
 //! Invariant: nothing leaves after a close, and what was put in before a gentle close leaves before it.
 
-use crate::types::limits::OUTBOX_HARD;
+use super::budget::Backlog;
 use parking_lot::Mutex;
 use std::task::Waker;
 
@@ -24,7 +24,23 @@ enum Fate {
 struct Inner {
     bytes: Vec<u8>,
     waker: Option<Waker>,
+    /// The task waits for its socket: only a close concerns it.
+    stuck: bool,
     fate: Fate,
+}
+
+impl Inner {
+    fn leave(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    fn close(&mut self, backlog: &Backlog) {
+        self.fate = Fate::Closed;
+        backlog.sub(self.bytes.len());
+        self.bytes = Vec::new();
+    }
 }
 
 /// What the connection's task finds.
@@ -42,15 +58,22 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct Outbox {
     inner: Mutex<Inner>,
-}
-
-impl Default for Outbox {
-    fn default() -> Self {
-        Self { inner: Mutex::new(Inner { bytes: Vec::new(), waker: None, fate: Fate::Open }) }
-    }
+    backlog: Backlog,
 }
 
 impl Outbox {
+    /// Nothing waits yet; what will is counted in `backlog`.
+    #[must_use]
+    pub fn new(backlog: Backlog) -> Self {
+        let inner = Inner { bytes: Vec::new(), waker: None, stuck: false, fate: Fate::Open };
+        Self { inner: Mutex::new(inner), backlog }
+    }
+
+    /// Everything that waits for and from this connection: its other parts are counted here too.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// Lets `write` append whole frames. Returns the waker to call once no lock is held.
     #[must_use = "the task sleeps until its waker is called"]
     pub fn put<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (R, Option<Waker>) {
@@ -59,11 +82,14 @@ impl Outbox {
         let result = write(&mut inner.bytes);
         if inner.fate != Fate::Open {
             inner.bytes.truncate(before);
-        } else if inner.bytes.len() > OUTBOX_HARD {
-            inner.fate = Fate::Closed;
-            inner.bytes = Vec::new();
+        } else {
+            self.backlog.add(inner.bytes.len().saturating_sub(before));
+            if inner.bytes.len() > self.backlog.budget().per_client() {
+                inner.close(&self.backlog);
+            }
         }
-        (result, inner.waker.take())
+        let concerned = !inner.stuck || inner.fate == Fate::Closed;
+        (result, if concerned { inner.waker.take() } else { None })
     }
 
     /// Closes once everything put in so far has left.
@@ -80,8 +106,7 @@ impl Outbox {
     #[must_use = "the task sleeps until its waker is called"]
     pub fn close_now(&self) -> Option<Waker> {
         let mut inner = self.inner.lock();
-        inner.fate = Fate::Closed;
-        inner.bytes = Vec::new();
+        inner.close(&self.backlog);
         inner.waker.take()
     }
 
@@ -103,9 +128,20 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Swaps what waits into `into`, which must be empty; with nothing there, leaves `waker` to be called.
+    /// The task waits until its socket takes more: `waker` will be called if the connection is closed before.
+    /// False if it is closed already.
+    pub fn stick(&self, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        inner.stuck = true;
+        inner.leave(waker);
+        inner.fate != Fate::Closed
+    }
+
+    /// Swaps what waits into `into`, which must be empty; with nothing there, leaves `waker` to be called. Who
+    /// takes the bytes takes them off the backlog once they have left.
     pub fn take(&self, into: &mut Vec<u8>, waker: &Waker) -> Taken {
         let mut inner = self.inner.lock();
+        inner.stuck = false;
         if inner.fate == Fate::Closed {
             return Taken::Close;
         }
@@ -122,9 +158,7 @@ impl Outbox {
         if inner.bytes.capacity() > KEEP {
             inner.bytes = Vec::new();
         }
-        if !inner.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            inner.waker = Some(waker.clone());
-        }
+        inner.leave(waker);
         Taken::Nothing
     }
 }
@@ -132,10 +166,16 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::client::budget::Budget;
+    use std::sync::Arc;
+
+    fn outbox(per_client: usize) -> Outbox {
+        Outbox::new(Backlog::new(Arc::new(Budget::new(per_client, usize::MAX))))
+    }
 
     #[test]
     fn what_was_put_in_before_a_gentle_close_leaves_before_it() {
-        let (outbox, mut into) = (Outbox::default(), Vec::new());
+        let (outbox, mut into) = (outbox(10), Vec::new());
         assert_eq!(outbox.take(&mut into, Waker::noop()), Taken::Nothing);
         let ((), waker) = outbox.put(|out| out.push(1));
         assert!(waker.is_some(), "somebody sleeps");
@@ -143,14 +183,36 @@ mod tests {
         let _ = outbox.put(|out| out.push(2));
         assert_eq!(outbox.take(&mut into, Waker::noop()), Taken::Bytes);
         assert_eq!(into, [1], "and nothing behind it");
+        assert_eq!(outbox.backlog().bytes(), 1, "until it has left");
         into.clear();
         assert_eq!(outbox.take(&mut into, Waker::noop()), Taken::Close);
     }
 
     #[test]
     fn a_client_that_never_reads_is_cut_off() {
-        let (outbox, mut into) = (Outbox::default(), Vec::new());
-        let _ = outbox.put(|out| out.resize(OUTBOX_HARD + 1, 0));
+        let (outbox, mut into) = (outbox(10), Vec::new());
+        let _ = outbox.put(|out| out.resize(10, 0));
+        assert!(!outbox.is_closing());
+        let _ = outbox.put(|out| out.push(0));
         assert_eq!(outbox.take(&mut into, Waker::noop()), Taken::Close);
+        assert_eq!(outbox.backlog().bytes(), 0);
+    }
+
+    #[test]
+    fn a_task_that_waits_for_its_socket_hears_of_closes_only() {
+        let (full, mut into) = (outbox(10), Vec::new());
+        assert!(full.stick(Waker::noop()));
+        assert!(full.put(|out| out.resize(10, 0)).1.is_none(), "its socket is full as it is");
+        assert!(full.put(|out| out.push(0)).1.is_some(), "but now it is cut off");
+        assert!(!full.stick(Waker::noop()));
+
+        let closed = outbox(10);
+        assert!(closed.stick(Waker::noop()));
+        assert!(closed.close_now().is_some());
+
+        let awake = outbox(10);
+        assert!(awake.stick(Waker::noop()));
+        assert_eq!(awake.take(&mut into, Waker::noop()), Taken::Nothing);
+        assert!(awake.put(|out| out.push(0)).1.is_some(), "the socket took everything in between");
     }
 }

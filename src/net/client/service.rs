@@ -1,6 +1,7 @@
 //! What a connection's task asks of the server. The server room implements it; scripted ones serve in tests.
 
 use super::conn::Conn;
+use super::gate::Gate;
 use super::tally::{Reads, Tally};
 use crate::auth::Rules;
 use crate::replica::Origin;
@@ -15,6 +16,23 @@ pub trait Driver {
     fn write(&mut self, conn: &Conn, origin: Origin, request: WriteRequest<'_>);
     /// A client ends its session.
     fn close_session(&mut self, conn: &Conn, origin: Origin);
+}
+
+/// What limits did to requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// A large request would have been one too many.
+    LargeRejected,
+    /// A connection began a round of waiting.
+    Stalled,
+    /// A request has waited so long in front of the order.
+    Waited(Millis),
+    /// A request had waited too long to be run.
+    Throttled,
+    /// A request was stale when its turn came, and was dropped.
+    StaleDropped,
+    /// A request was stale when its turn came, and was run.
+    Stale,
 }
 
 /// The server, as far as a connection's task sees it.
@@ -41,8 +59,11 @@ pub trait Service: Send + Sync + 'static {
     /// are counted here.
     fn four_letter(&self, conn: &Conn, word: [u8; 4], rest: &[u8]) -> Option<Vec<u8>>;
 
-    /// Should connections with work in progress pause reading?
-    fn is_overloaded(&self) -> bool;
+    /// How much may be in the works, and how much is.
+    fn gate(&self) -> &Gate;
+
+    /// Something was held up or turned down.
+    fn pressed(&self, pressure: Pressure);
 
     /// Frames and bytes came in.
     fn received(&self, frames: u64, bytes: u64);

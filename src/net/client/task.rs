@@ -8,17 +8,18 @@
 //! protocol answers out of band.
 
 use super::conn::{Conn, Phase};
-use super::lane::Waiting;
+use super::frames::{Frames, Item, Unfit};
+use super::lane::{Held, Waiting};
 use super::outbox::Taken;
-use super::service::Service;
+use super::service::{Pressure, Service};
 use super::tally::Tally;
 use crate::replica::Origin;
 use crate::state::{Caller, Machine, TreeView as _, Watches};
 use crate::types::Millis;
-use crate::types::limits::{LANE_DEPTH, OUTBOX_SOFT, READ_CHUNK};
+use crate::types::limits::{LANE_BYTES, LANE_DEPTH, OUTBOX_SOFT, READ_CHUNK};
 use crate::wire::{Envelope, Greeting, Refusal, Request, parse, reply};
 use jute::records::proto::{AuthPacket, GetSaslRequest, SetSaslResponse};
-use jute::{ErrorCode, Record};
+use jute::{ErrorCode, OpCode, Record};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// Rounds of read, run and send before other connections get their turn.
 const ROUNDS: usize = 4;
@@ -51,22 +53,58 @@ pub(super) struct Task<S: Service, IO> {
     partial: Vec<u8>,
     sending: Vec<u8>,
     sent: usize,
+    /// Bytes of `partial` that the backlog knows of.
+    counted: usize,
+    stall: Option<Stall>,
+    round: Option<Pin<Box<Sleep>>>,
+}
+
+/// Requests that wait in front of the gate: the first bytes of what was read and not run.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    since: Millis,
+    bytes: usize,
+}
+
+/// What is common to requests that run together.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    /// When they were read.
+    since: Millis,
+    /// How long they waited in front of the gate.
+    waited: Millis,
+    /// That was too long.
+    throttled: bool,
 }
 
 impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
     pub(super) fn new(service: Arc<S>, conn: Arc<Conn>, io: IO) -> Self {
-        Self { service, conn, io, partial: Vec::new(), sending: Vec::new(), sent: 0 }
+        Self {
+            service,
+            conn,
+            io,
+            partial: Vec::new(),
+            sending: Vec::new(),
+            sent: 0,
+            counted: 0,
+            stall: None,
+            round: None,
+        }
     }
 
     /// Sends until there is nothing left, or the socket is full.
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
         loop {
             while let Some(rest) = self.sending.get(self.sent..).filter(|r| !r.is_empty()) {
-                match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
-                    Ok(0) | Err(_) => return Poll::Ready(Err(Over)),
-                    Ok(n) => self.sent += n,
+                match Pin::new(&mut self.io).poll_write(cx, rest) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Over)),
+                    Poll::Ready(Ok(n)) => self.sent += n,
+                    // A client that does not read must still be closed when its time has come.
+                    Poll::Pending if self.conn.outbox.stick(cx.waker()) => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(Err(Over)),
                 }
             }
+            self.conn.outbox.backlog().sub(self.sending.len());
             self.sending.clear();
             self.sent = 0;
             match self.conn.outbox.take(&mut self.sending, cx.waker()) {
@@ -82,14 +120,92 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         }
     }
 
+    /// The end: what was answered before it leaves with it, as far as the socket takes it at once.
+    fn part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = self.send(cx);
+        Poll::Ready(())
+    }
+
     /// Should the socket wait until work in progress is done? Whoever finishes it puts a reply into the
     /// outbox, and that wakes this task.
     fn is_paused(&self) -> bool {
-        let lane = self.conn.lane.lock().len();
-        self.conn.phase() == Phase::Greeting
-            || lane >= LANE_DEPTH
-            || (lane > 0 && self.service.is_overloaded())
-            || self.conn.outbox.len() >= OUTBOX_SOFT
+        self.conn.phase() == Phase::Greeting || self.is_lane_full() || self.conn.outbox.len() >= OUTBOX_SOFT
+    }
+
+    /// Is enough of this connection in the works? Never while there is nothing, so that there is always a reply
+    /// to come which wakes this task.
+    fn is_lane_full(&self) -> bool {
+        let (len, counted, bytes) = {
+            let lane = self.conn.lane.lock();
+            (lane.len(), lane.counted(), lane.bytes())
+        };
+        if len == 0 {
+            return false;
+        }
+        let backlog = self.conn.outbox.backlog();
+        len >= LANE_DEPTH
+            || bytes >= LANE_BYTES
+            || (counted > 0 && self.service.gate().is_overloaded())
+            || (backlog.is_large() && backlog.budget().is_over())
+    }
+
+    /// The requests that were read wait until there is room in the works, or until they are stale.
+    fn wait_in_line(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        let service = Arc::clone(&self.service);
+        let (Some(stall), Some(throttle)) = (self.stall, service.gate().throttle()) else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            let waited = service.now().0.saturating_sub(stall.since.0);
+            let late = throttle.stale_latency
+                && self.conn.phase() == Phase::Open
+                && waited > self.conn.timeout().0
+                && !self.is_farewell_next();
+            if late && throttle.drop_stale {
+                service.pressed(Pressure::StaleDropped);
+                return Poll::Ready(Err(Over));
+            }
+            if !service.gate().wait(self.conn.id, cx.waker()) {
+                self.round = None;
+                return Poll::Ready(self.look_for_client(cx, late));
+            }
+            let round = self.round.get_or_insert_with(|| {
+                service.pressed(Pressure::Stalled);
+                Box::pin(sleep(throttle.stall))
+            });
+            ready!(round.as_mut().poll(cx));
+            self.round = None;
+        }
+    }
+
+    /// Is the client still there, now that its turn has come?
+    fn look_for_client(&mut self, cx: &mut Context<'_>, late: bool) -> Result<(), Over> {
+        let service = Arc::clone(&self.service);
+        let Some(throttle) = service.gate().throttle() else { return Ok(()) };
+        let mut gone = false;
+        if throttle.stale_connection && self.partial.len() < READ_CHUNK && !self.is_farewell_next() {
+            gone = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                let read = Pin::new(&mut self.io).poll_read(cx, &mut buf);
+                self.partial.extend_from_slice(buf.filled());
+                matches!(read, Poll::Ready(Err(_))) || (read.is_ready() && buf.filled().is_empty())
+            });
+        }
+        if gone && throttle.drop_stale {
+            service.pressed(Pressure::StaleDropped);
+            service.vanished();
+            return Err(Over);
+        }
+        if gone || late {
+            service.pressed(Pressure::Stale);
+        }
+        Ok(())
+    }
+
+    /// Is the next request the end of the session? That one is never stale: it has to clean up.
+    fn is_farewell_next(&self) -> bool {
+        let frame = self.partial.get(4..).unwrap_or_default();
+        parse(frame).is_ok_and(|envelope| envelope.op == OpCode::CloseSession.code())
     }
 
     /// Reads once and runs what is whole.
@@ -104,28 +220,16 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                 self.service.vanished();
                 return Poll::Ready(Err(Over));
             }
-            Poll::Ready(if self.partial.is_empty() {
+            if self.partial.is_empty() {
                 let used = self.run(fresh)?;
-                self.keep(fresh.get(used..).unwrap_or_default());
-                Ok(())
+                self.partial.extend_from_slice(fresh.get(used..).unwrap_or_default());
+                self.count_partial();
             } else {
                 self.partial.extend_from_slice(fresh);
-                self.run_partial()
-            })
+                self.run_partial()?;
+            }
+            Poll::Ready(Ok(()))
         })
-    }
-
-    /// Keeps the beginning of a frame, with room for its rest once its length is known.
-    fn keep(&mut self, rest: &[u8]) {
-        if rest.is_empty() {
-            return;
-        }
-        if let Some((prefix, _)) = rest.split_first_chunk::<4>() {
-            let wanted =
-                usize::try_from(i32::from_be_bytes(*prefix)).unwrap_or(0).min(self.service.max_frame());
-            self.partial.reserve_exact((wanted + 4).max(rest.len()));
-        }
-        self.partial.extend_from_slice(rest);
     }
 
     fn run_partial(&mut self) -> Result<(), Over> {
@@ -134,21 +238,43 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         if used == 0 {
             self.partial = bytes;
         } else {
-            self.keep(bytes.get(used..).unwrap_or_default());
+            self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
         }
+        self.count_partial();
         Ok(())
     }
 
+    fn count_partial(&mut self) {
+        let (before, after) = (self.counted, self.partial.len());
+        let backlog = self.conn.outbox.backlog();
+        backlog.add(after.saturating_sub(before));
+        backlog.sub(before.saturating_sub(after));
+        self.counted = after;
+    }
+
     /// Runs the whole frames at the front of `input`; returns how many bytes they took.
-    fn run(&self, input: &[u8]) -> Result<usize, Over> {
-        let mut input = Frames { bytes: input, used: 0, count: 0, max: self.service.max_frame() };
+    fn run(&mut self, input: &[u8]) -> Result<usize, Over> {
+        let mut input = Frames::new(input, self.service.max_frame());
         let now = self.service.now();
+        let stall = self.stall.take();
         if self.conn.phase() == Phase::Fresh {
             self.greet(&mut input, now)?;
         }
         if self.conn.phase() == Phase::Open {
-            self.conn.hear(now);
-            self.requests(&mut input, now)?;
+            let before = input.count;
+            if let Some(stall) = stall {
+                self.stalled_requests(stall, &mut input, now)?;
+            }
+            if self.stall.is_none() {
+                self.requests(&mut input, Batch { since: now, waited: Millis(0), throttled: false })?;
+            }
+            // Halves of frames keep nobody alive.
+            if input.count > before {
+                self.conn.hear(now);
+            }
+        }
+        if input.held_up && self.stall.is_none() {
+            self.stall = Some(Stall { since: now, bytes: input.left() });
         }
         if input.count > 0 {
             self.conn.stats.received.fetch_add(input.count, Relaxed);
@@ -160,6 +286,30 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         Ok(input.used)
     }
 
+    /// Runs the requests that waited in front of the gate, as of the time they were read.
+    fn stalled_requests(&mut self, stall: Stall, input: &mut Frames<'_>, now: Millis) -> Result<(), Over> {
+        let waited = Millis(now.0.saturating_sub(stall.since.0));
+        let limit = self.service.gate().throttle().and_then(|throttle| throttle.operation_wait);
+        let throttled = limit.is_some_and(|limit| waited > limit);
+        let mut front = input.front(stall.bytes);
+        self.requests(&mut front, Batch { since: stall.since, waited, throttled })?;
+        input.took(&front);
+        if front.held_up {
+            self.stall = Some(Stall { since: stall.since, bytes: stall.bytes.saturating_sub(front.used) });
+        }
+        Ok(())
+    }
+
+    /// The next whole frame.
+    fn frame<'f>(&self, input: &mut Frames<'f>) -> Result<Option<&'f [u8]>, Over> {
+        input.next(self.service.gate()).map_err(|unfit| {
+            if unfit == Unfit::Large {
+                self.service.pressed(Pressure::LargeRejected);
+            }
+            Over
+        })
+    }
+
     /// The first frame: a four-letter word or a greeting.
     fn greet(&self, input: &mut Frames<'_>, now: Millis) -> Result<(), Over> {
         let Some((word, rest)) = input.bytes.split_first_chunk::<4>() else { return Ok(()) };
@@ -169,16 +319,20 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             drop(self.conn.outbox.close_when_flushed());
             return Ok(());
         }
-        let Some(frame) = input.next()? else { return Ok(()) };
+        let Some(frame) = self.frame(input)? else { return Ok(()) };
         let greeting = Greeting::parse(frame).map_err(|_| Over)?;
+        if self.service.gate().is_full() {
+            input.hold_up(frame);
+            return Ok(());
+        }
         self.conn.hear(now);
         self.conn.enter(Phase::Greeting);
         self.service.greet(&self.conn, &greeting);
         Ok(())
     }
 
-    fn requests(&self, input: &mut Frames<'_>, now: Millis) -> Result<(), Over> {
-        let mut next = self.next_request(input)?;
+    fn requests(&self, input: &mut Frames<'_>, batch: Batch) -> Result<(), Over> {
+        let mut next = self.next_request(input, batch)?;
         while let Some(item) = next.take() {
             if !item.is_out_of_band()
                 && self.service.rules().is_enforcing()
@@ -187,31 +341,81 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                 self.turn_away(item.request.xid);
                 return Ok(());
             }
+            if batch.throttled && item.is_throttlable() {
+                next = self.turn_down(&item, input, batch)?;
+                continue;
+            }
             next = match &item.request.request {
                 Ok(Request::Auth(packet)) => {
                     self.auth(item.request.xid, packet);
-                    if self.conn.phase() == Phase::Closing { None } else { self.next_request(input)? }
+                    if self.conn.phase() == Phase::Closing { None } else { self.next_request(input, batch)? }
                 }
                 Ok(Request::Sasl(GetSaslRequest { token: None })) => return Err(Over),
                 Ok(Request::Sasl(_)) => {
                     self.sasl(item.request.xid);
-                    self.next_request(input)?
+                    self.next_request(input, batch)?
                 }
                 Err(Refusal::Close) => return Err(Over),
-                Ok(Request::Write(_) | Request::CloseSession) => self.writes(item, input, now)?,
-                Ok(Request::Read(_) | Request::Sync(_)) | Err(_) => self.reads(item, input, now)?,
+                Ok(Request::Write(_) | Request::CloseSession) => self.writes(item, input, batch)?,
+                Ok(Request::Read(_) | Request::Sync(_)) | Err(_) => self.reads(item, input, batch)?,
             };
         }
         Ok(())
     }
 
-    fn next_request<'f>(&self, input: &mut Frames<'f>) -> Result<Option<Item<'f>>, Over> {
+    fn next_request<'f>(&self, input: &mut Frames<'f>, batch: Batch) -> Result<Option<Item<'f>>, Over> {
         if self.conn.phase() != Phase::Open {
             return Ok(None);
         }
-        let Some(frame) = input.next()? else { return Ok(None) };
+        let Some(frame) = self.frame(input)? else { return Ok(None) };
         let request = parse(frame).map_err(|_| Over)?;
-        Ok(Some(Item { frame, request }))
+        let item = Item { frame, request };
+        if self.service.gate().throttle().is_some() && !item.is_out_of_band() {
+            if self.service.gate().is_full() {
+                input.hold_up(frame);
+                return Ok(None);
+            }
+            self.service.pressed(Pressure::Waited(batch.waited));
+        }
+        Ok(Some(item))
+    }
+
+    /// The request goes behind the writes of this connection that are in the works; false if there are none.
+    fn hold(&self, item: &Item<'_>, batch: Batch, throttled: bool) -> bool {
+        let mut lane = self.conn.lane.lock();
+        if lane.is_empty() {
+            return false;
+        }
+        let gate = self.service.gate();
+        gate.begin();
+        let large = gate.take_large(item.frame.len());
+        let (xid, since) = (item.request.xid, batch.since.0);
+        let bytes =
+            lane.hold(Held { frame: item.frame.into(), xid, since, ids: self.conn.ids(), large, throttled });
+        // Before the lane is let go of: whoever takes it out again takes it off these figures.
+        self.conn.outbox.backlog().add(bytes);
+        true
+    }
+
+    /// What comes behind a request that has gone into the lane: nothing for now if that is enough.
+    fn next_behind<'f>(&self, input: &mut Frames<'f>, batch: Batch) -> Result<Option<Item<'f>>, Over> {
+        if self.is_lane_full() { Ok(None) } else { self.next_request(input, batch) }
+    }
+
+    /// Answers a request that waited too long, in its order.
+    fn turn_down<'f>(
+        &self,
+        item: &Item<'f>,
+        input: &mut Frames<'f>,
+        batch: Batch,
+    ) -> Result<Option<Item<'f>>, Over> {
+        self.service.pressed(Pressure::Throttled);
+        if self.hold(item, batch, true) {
+            return self.next_behind(input, batch);
+        }
+        let zxid = self.service.read(|machine, _| machine.last_zxid().0);
+        self.reply_aside(|out| reply::bare(out, item.request.xid, zxid, ErrorCode::ThrottledOp));
+        self.next_request(input, batch)
     }
 
     /// Runs requests from `first` on for as long as they are no writes; returns the first that is.
@@ -219,11 +423,12 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         &self,
         first: Item<'f>,
         input: &mut Frames<'f>,
-        now: Millis,
+        batch: Batch,
     ) -> Result<Option<Item<'f>>, Over> {
-        if self.conn.lane.lock().hold(first.frame, now.0, || self.conn.ids()) {
-            return self.next_request(input);
+        if self.hold(&first, batch, false) {
+            return self.next_behind(input, batch);
         }
+        let now = batch.since;
         let ids = self.conn.ids();
         self.service.read(|machine, watches| {
             let caller = Caller {
@@ -244,11 +449,15 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                     closes = answer(machine, watches, &caller, &item.request, out);
                     let frames = out.get(before..).unwrap_or_default();
                     tally.add(&item.request, frames, |n, reads| self.service.read_namespace(n, reads));
-                    if closes {
+                    // The rest of what was read waits until this much has left: a small batch of requests
+                    // may ask for a thousand times its size.
+                    if closes || out.len() >= OUTBOX_SOFT {
                         break;
                     }
-                    next = self.next_request(input);
-                    if matches!(&next, Ok(Some(item)) if item.is_write() || item.is_out_of_band()) {
+                    next = self.next_request(input, batch);
+                    let runs_here =
+                        matches!(&next, Ok(Some(item)) if !item.is_write() && !item.is_out_of_band());
+                    if batch.throttled || !runs_here {
                         break;
                     }
                 }
@@ -260,7 +469,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             let zxid = machine.last_zxid().0;
             self.conn.stats.replied(last_op, last_xid, zxid, now.0, now.0, tally.replies);
             self.conn.stats.sent.fetch_add(tally.events, Relaxed);
-            self.service.answered(now, now, &tally);
+            let answered = if batch.waited.0 > 0 { self.service.now() } else { now };
+            self.service.answered(now, answered, &tally);
             next
         })
     }
@@ -270,14 +480,20 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         &self,
         first: Item<'f>,
         input: &mut Frames<'f>,
-        now: Millis,
+        batch: Batch,
     ) -> Result<Option<Item<'f>>, Over> {
         let mut next = Ok(Some(first));
         self.service.drive(&self.conn, |driver| {
             while let Ok(Some(item)) = std::mem::replace(&mut next, Ok(None)) {
                 let Envelope { xid, op, request } = item.request;
                 let origin = Origin { conn: self.conn.id, xid };
-                self.conn.lane.lock().push_write(Waiting { xid, op, since: now.0 });
+                let gate = self.service.gate();
+                gate.begin();
+                let bytes = item.frame.len();
+                let large = gate.take_large(bytes);
+                let write = Waiting { xid, op, since: batch.since.0, bytes, large };
+                let bytes = self.conn.lane.lock().push_write(write);
+                self.conn.outbox.backlog().add(bytes);
                 match request {
                     Ok(Request::Write(write)) => driver.write(&self.conn, origin, write),
                     _ => {
@@ -285,8 +501,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                         driver.close_session(&self.conn, origin);
                     }
                 }
-                next = self.next_request(input);
-                if !matches!(&next, Ok(Some(item)) if item.is_write()) {
+                next = self.next_behind(input, batch);
+                if batch.throttled || !matches!(&next, Ok(Some(item)) if item.is_write()) {
                     break;
                 }
             }
@@ -373,45 +589,6 @@ pub fn answer(
     false
 }
 
-/// One request, with the bytes it came in.
-struct Item<'f> {
-    frame: &'f [u8],
-    request: Envelope<'f>,
-}
-
-impl Item<'_> {
-    fn is_write(&self) -> bool {
-        matches!(self.request.request, Ok(Request::Write(_) | Request::CloseSession))
-    }
-
-    fn is_out_of_band(&self) -> bool {
-        matches!(self.request.request, Ok(Request::Auth(_) | Request::Sasl(_)) | Err(Refusal::Close))
-    }
-}
-
-/// Whole frames off the front of a buffer.
-struct Frames<'f> {
-    bytes: &'f [u8],
-    used: usize,
-    count: u64,
-    max: usize,
-}
-
-impl<'f> Frames<'f> {
-    fn next(&mut self) -> Result<Option<&'f [u8]>, Over> {
-        let rest = self.bytes.get(self.used..).unwrap_or_default();
-        let Some((prefix, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-        let length = usize::try_from(i32::from_be_bytes(*prefix)).map_err(|_| Over)?;
-        if length > self.max {
-            return Err(Over);
-        }
-        let Some(frame) = rest.get(..length) else { return Ok(None) };
-        self.used += 4 + length;
-        self.count += 1;
-        Ok(Some(frame))
-    }
-}
-
 impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
     type Output = ();
 
@@ -426,17 +603,21 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
             if this.is_paused() {
                 return Poll::Pending;
             }
-            // What came behind the greeting runs before anything more is read.
-            if this.conn.phase() == Phase::Open && !this.partial.is_empty() {
+            let waited = this.stall.is_some();
+            if waited && ready!(this.wait_in_line(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            // What came behind the greeting, or had to wait, runs before anything more is read.
+            if (waited || this.conn.phase() == Phase::Open) && !this.partial.is_empty() {
                 let before = this.partial.len();
                 match this.run_partial() {
-                    Err(Over) => return Poll::Ready(()),
-                    Ok(()) if this.partial.len() != before => continue,
+                    Err(Over) => return this.part(cx),
+                    Ok(()) if this.stall.is_some() || this.partial.len() != before => continue,
                     Ok(()) => {}
                 }
             }
             match this.receive(cx) {
-                Poll::Ready(Err(Over)) => return Poll::Ready(()),
+                Poll::Ready(Err(Over)) => return this.part(cx),
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -449,7 +630,13 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
 impl<S: Service, IO> Drop for Task<S, IO> {
     fn drop(&mut self) {
         self.conn.enter(Phase::Closing);
-        self.conn.lane.lock().close();
+        if self.stall.is_some() {
+            self.service.gate().leave(self.conn.id);
+        }
+        let dropped = self.conn.lane.lock().close();
+        self.conn.outbox.backlog().sub(dropped.bytes);
+        self.service.gate().give_large(dropped.large);
+        self.service.gate().finish(dropped.held);
         self.service.gone(&self.conn);
     }
 }
