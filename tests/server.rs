@@ -1,6 +1,13 @@
 //! The real binary on a free port of this host, and clients that know no manners: lengths without bytes, bytes
 //! without sense, halves of everything, requests without end, replies that nobody reads.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

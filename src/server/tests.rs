@@ -12,6 +12,7 @@ use crate::config::{RealWorld, Source, SystemProperties, load};
 use crate::net::client::{Conn, Doorman as _, GateSettings, LargeRequests, RequestThrottle, attend};
 use crate::replica::{Replica, ReplicaSettings};
 use crate::report::{Counters, DirSizes};
+use crate::state::TreeView;
 use crate::state::{self, Machine, Shared};
 use crate::types::limits::BACKLOG_STEP;
 use crate::types::{Entry, Flushed, Millis, Zxid};
@@ -471,7 +472,7 @@ async fn what_waited_too_long_is_turned_down_but_not_what_keeps_sessions() {
     assert_eq!(server.count(|c| &c.throttled_ops), 3);
     first.send(&get(2, "/b")).await;
     assert_eq!(first.reply().await, (2, ErrorCode::NoNode.code()), "what was turned down was not done");
-    let zxid = server.core.shared.read(crate::state::TreeView::last_zxid);
+    let zxid = server.core.shared.read(TreeView::last_zxid);
     assert_eq!(zxid, Zxid(4), "two sessions, a create, a close: what was turned down took no zxid");
 }
 
