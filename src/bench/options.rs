@@ -45,7 +45,8 @@ impl Workload {
 
     fn connections(self) -> usize {
         match self {
-            Self::Read | Self::Write | Self::Create | Self::Mixed | Self::Connect => 64,
+            // Below the 60 that a server takes from one address unless it is told otherwise.
+            Self::Read | Self::Write | Self::Create | Self::Mixed | Self::Connect => 50,
             Self::Watch | Self::Idle => 1000,
             Self::Load => 4,
             Self::Clean => 1,
@@ -78,7 +79,7 @@ pub struct Options {
     )]
     pub server: Vec<String>,
 
-    /// Connections, each with a session [default: 64; watch and idle 1000; load 4].
+    /// Connections, each with a session [default: 50; watch and idle 1000; load 4].
     #[arg(short, long, value_name = "N")]
     pub connections: Option<usize>,
 

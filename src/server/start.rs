@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -299,7 +299,7 @@ async fn live(
     log: &Arc<DiskLog>,
     recovered: &Recovered,
 ) -> Result<u8, StartError> {
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
     if settings.client.plain.is_none() {
         tracing::warn!("No clientPort is set: no client can connect");
     }
@@ -314,7 +314,7 @@ async fn live(
         let bound = listener.address()?;
         core.facts.bound(bound.port());
         tracing::info!("binding to port {bound}");
-        tokio::spawn(serve(listener, Arc::clone(core), stopped));
+        tokio::spawn(serve(listener, Arc::clone(core), stop.clone()));
     }
     if recovered.txns > 0 || recovered.snapshot.is_none() {
         snapshotter::spawn(Arc::clone(core), Arc::clone(log));
@@ -329,7 +329,7 @@ async fn live(
     }
     let code = shutdown::signal().await?;
     tracing::info!("Stopping on a signal");
-    let _ = stop.send(true);
+    stop.cancel();
     core.close_all();
     Ok(code)
 }

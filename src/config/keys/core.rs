@@ -167,11 +167,11 @@ pub(super) const STORAGE: &[Key] = rows! { Storage:
         "Syncs the log to disk before a write is acknowledged";
     Both "fsync.warningthresholdms", "storage.fsync_warning_ms", Long, Int(1_000), Supported, "",
         "Warns when a sync takes longer";
-    System "flushDelay", "storage.flush_delay_ms", Long, Int(0), Supported, "",
+    System "flushDelay", "storage.flush_delay_ms", Long, Int(0), NoEffect("what gathers during one sync is the next group, without a delay"), "",
         "Holds a group of writes back for this long before it is synced";
-    System "maxWriteQueuePollTime", "storage.flush_idle_ms", Long, Derived("flushDelay / 3"), Supported, "",
+    System "maxWriteQueuePollTime", "storage.flush_idle_ms", Long, Derived("flushDelay / 3"), NoEffect("there is no delay to end"), "",
         "Syncs early when no write came for this long";
-    System "maxBatchSize", "storage.flush_max_writes", Int, Int(1_000), Supported, "",
+    System "maxBatchSize", "storage.flush_max_writes", Int, Int(1_000), NoEffect("there is no delay to end"), "",
         "Syncs early after this many writes";
     System "txnLogSizeLimitInKb", "storage.log_size_limit_kib", Long, Int(-1), Supported, "0 or less: off",
         "Starts a new log file when the current one is larger";
@@ -193,7 +193,7 @@ pub(super) const SNAPSHOTS: &[Key] = rows! { Snapshots:
         "Compression of snapshots";
     System "snapshot.trust.empty", "snapshots.trust_empty", Bool, Bool(false), Supported, "",
         "Starts even if there are logs but no snapshot";
-    System "serializeLastProcessedZxid.enabled", "snapshots.last_zxid_section", Bool, Bool(true), Supported, "",
+    System "serializeLastProcessedZxid.enabled", "snapshots.last_zxid_section", Bool, Bool(true), NoEffect("the section is always written behind the digest, and every release reads that"), "",
         "Ends a snapshot with the last zxid it contains";
 };
 
@@ -208,7 +208,7 @@ pub(super) const PURGE: &[Key] = rows! { Purge:
 pub(super) const NODES: &[Key] = rows! { Nodes:
     System "extendedTypesEnabled", "nodes.ttl", Bool, Bool(false), Supported, "server id below 255",
         "Allows TTL nodes";
-    System "emulate353TTLNodes", "nodes.ttl_as_3_5_3", Bool, Bool(false), Supported, "server id up to 127",
+    System "emulate353TTLNodes", "nodes.ttl_as_3_5_3", Bool, Bool(false), NotYet(super::Feature::OldTtl), "server id up to 127",
         "Reads owners of TTL nodes in the encoding of 3.5.3";
     Bare "znode.container.checkIntervalMs", "nodes.container_check_ms", Int, Int(60_000), Supported, "",
         "Time between two looks for empty containers and expired TTL nodes";

@@ -158,6 +158,8 @@ pub enum Feature {
     Ensemble,
     /// Request statistics by path.
     PathStats,
+    /// TTL nodes as 3.5.3 wrote them.
+    OldTtl,
 }
 
 impl Feature {
@@ -173,6 +175,7 @@ impl Feature {
             Self::Audit => "audit log",
             Self::Ensemble => "ensembles",
             Self::PathStats => "path statistics",
+            Self::OldTtl => "TTL nodes of 3.5.3",
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// The runtime's listen backlog where none is set, as the reference's runtime has it.
 const DEFAULT_BACKLOG: u32 = 50;
@@ -60,12 +60,12 @@ pub trait Doorman: Service {
     fn admit(&self, remote: SocketAddr) -> Option<Arc<Conn>>;
 }
 
-/// Accepts until `stop` turns true.
-pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, mut stop: watch::Receiver<bool>) {
+/// Accepts until it is told to stop.
+pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.inner.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, remote)) => welcome(stream, remote, listener.keep_alive, &service),
