@@ -220,6 +220,34 @@ fn files_say_what_they_are_and_stay_short() {
     none(&found);
 }
 
+/// The table of fuzz targets, the files for cargo-fuzz and their entries name the same targets.
+#[test]
+fn fuzz_targets_agree() {
+    let read = |path: &str| std::fs::read_to_string(top().join(path)).unwrap();
+    let quoted = |text: &str, key: &str| -> BTreeSet<String> {
+        let values = text.lines().filter_map(|line| line.trim().strip_prefix(key));
+        values.filter_map(|value| Some(value.split('"').nth(1)?.to_owned())).collect()
+    };
+    let table = quoted(&read("fuzz/src/targets/mod.rs"), "name: ");
+    assert!(table.len() >= 12, "only {} targets", table.len());
+    let mut bins = quoted(&read("fuzz/Cargo.toml"), "name = ");
+    assert!(bins.remove("quoll-fuzz"));
+    let files: BTreeSet<_> = below(&top(), "fuzz/fuzz_targets")
+        .into_iter()
+        .map(|file| {
+            let name = file.name.rsplit('/').next().unwrap().trim_end_matches(".rs").to_owned();
+            assert!(
+                file.text.contains(&format!("run(\"{name}\", input)")),
+                "{} runs another target",
+                file.name
+            );
+            name
+        })
+        .collect();
+    assert_eq!(bins, table, "bins of fuzz/Cargo.toml, and the table");
+    assert_eq!(files, table, "files of fuzz/fuzz_targets, and the table");
+}
+
 /// Notes to oneself belong into issues. Every text of the repository is looked at.
 #[test]
 fn nobody_left_a_note() {
