@@ -13,7 +13,7 @@ use super::format::names;
 use super::options::StoreOptions;
 use crate::types::limits::COMMIT_BATCH;
 use crate::types::{Entry, Flushed, Zxid};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -267,14 +267,17 @@ impl TxnLog {
             Some(open) => open,
             None => begin(&self.dir, first, self.options.limit)?,
         };
-        let outcome = self.write_to(&mut open, fresh);
-        if let Err(e) = outcome {
-            if fresh {
+        let mut outcome = self.write_to(&mut open, fresh);
+        if fresh {
+            let temporary = temporary(&self.dir, first);
+            outcome = outcome.and_then(|()| self.publish(&temporary, &open.path));
+            if outcome.is_err() {
                 // Nothing in it was acknowledged. Leave no file behind that consists of a header.
+                let _ = self.dir.files.remove(&temporary);
                 let _ = self.dir.files.remove(&open.path);
             }
-            return Err(e);
         }
+        outcome?;
         if fresh {
             self.gauges.files.fetch_add(1, Ordering::Relaxed);
         }
@@ -305,13 +308,14 @@ impl TxnLog {
                 );
             }
         }
-        if fresh {
-            self.dir
-                .files
-                .sync_dir(&self.dir.logs)
-                .map_err(|e| StoreError::log("sync", &self.dir.logs, e))?;
-        }
         Ok(())
+    }
+
+    /// Gives a file with its first batch its name. A crash before that leaves no log without a header, or of
+    /// zeros alone, which the reference would refuse to start on.
+    fn publish(&self, temporary: &Path, path: &Path) -> Result<(), StoreError> {
+        self.dir.files.rename(temporary, path).map_err(|e| StoreError::log("name", path, e))?;
+        self.dir.files.sync_dir(&self.dir.logs).map_err(|e| StoreError::log("sync", &self.dir.logs, e))
     }
 
     /// Keeps the file longer than its content, so that a sync carries no new length.
@@ -390,26 +394,30 @@ impl TxnLog {
     }
 }
 
-/// Makes `log.<first>`. A file of that name can only be one whose records were all torn; one that holds a
-/// sound record is never overwritten.
+/// Where a log is until its first batch is durable.
+fn temporary(dir: &DataDir, first: Zxid) -> PathBuf {
+    dir.logs.join(format!("{}{}", names::TEMPORARY, names::log(first)))
+}
+
+/// Begins `log.<first>`, under a temporary name. A file of the real name can only be one whose records were all
+/// torn; one that holds a sound record is never overwritten.
 fn begin(dir: &DataDir, first: Zxid, limit: usize) -> Result<Open, StoreError> {
     let path = dir.logs.join(names::log(first));
-    let file = match dir.files.open(&path, Mode::CreateNew) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mut front = vec![0; log::HEADER_LEN + log::FRAME_LEN + limit];
-            let old = dir.files.open(&path, Mode::Read).map_err(|e| StoreError::log("open", &path, e))?;
-            let n = old.read_at(0, &mut front).map_err(|e| StoreError::log("read", &path, e))?;
-            front.truncate(n);
-            let record = front.get(log::HEADER_LEN..).map(|window| log::step(window, limit));
-            if matches!(record, Some(log::Step::Record { .. })) {
-                let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it holds transactions");
-                return Err(StoreError::log("begin", &path, source));
-            }
-            dir.files.open(&path, Mode::Replace)
+    if dir.files.kind(&path).map_err(|e| StoreError::log("look at", &path, e))?.is_some() {
+        let mut front = vec![0; log::HEADER_LEN + log::FRAME_LEN + limit];
+        let old = dir.files.open(&path, Mode::Read).map_err(|e| StoreError::log("open", &path, e))?;
+        let n = old.read_at(0, &mut front).map_err(|e| StoreError::log("read", &path, e))?;
+        front.truncate(n);
+        let record = front.get(log::HEADER_LEN..).map(|window| log::step(window, limit));
+        if matches!(record, Some(log::Step::Record { .. })) {
+            let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it holds transactions");
+            return Err(StoreError::log("begin", &path, source));
         }
-        other => other,
-    };
-    let file = file.map_err(|e| StoreError::log("create", &path, e))?;
+    }
+    let file = dir
+        .files
+        .open(&temporary(dir, first), Mode::Replace)
+        .map_err(|e| StoreError::log("create", &path, e))?;
     Ok(Open { file, path, name: first, end: 0, len: 0, reserved: 0 })
 }
 
@@ -429,10 +437,9 @@ fn write_mark(files: &dyn Files, dir: &DataDir, file: &mut Option<Box<dyn File>>
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::{Fault, SimFiles};
+    use super::super::files::{CrashPlan, Fault, SimFiles};
     use super::*;
     use bytes::Bytes;
-    use std::path::Path;
 
     fn entry(zxid: i64, len: usize) -> Entry {
         let mut payload = vec![0; 12];
@@ -534,6 +541,26 @@ mod tests {
             sim.heal();
             let there = sim.list(Path::new("/d/version-2")).unwrap();
             assert_eq!(there.len(), usize::from(outcome.is_ok()), "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_killed_server_leaves_no_log_without_a_transaction() {
+        let sim = SimFiles::new();
+        let mut log = log_on(&sim, &options());
+        for zxid in 1..=3 {
+            log.push(&entry(zxid, 10)).unwrap();
+            log.commit().unwrap();
+            log.roll().unwrap();
+        }
+        for prefix in 0..=sim.recorded() {
+            let left = sim.crash(&CrashPlan { prefix, ..CrashPlan::default() });
+            for file in left.list(Path::new("/d/version-2")).unwrap() {
+                if names::log_zxid(&file.name).is_some() {
+                    let (records, _) = log::scan(&read(&left, &file.name), 1 << 20);
+                    assert_eq!(records.len(), 1, "{} after {prefix} operations", file.name);
+                }
+            }
         }
     }
 
