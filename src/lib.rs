@@ -12,5 +12,6 @@ pub mod report;
 pub mod server;
 pub mod state;
 pub mod store;
+pub mod tools;
 pub mod types;
 pub mod wire;

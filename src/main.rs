@@ -56,6 +56,8 @@ enum Command {
     },
     /// Measure how fast a ZooKeeper server is, whichever it is.
     Bench(Box<quoll::bench::Options>),
+    #[command(flatten)]
+    Tool(quoll::tools::Tool),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Command::Server { arguments } => server(arguments, properties, &cli.log),
         Command::Config { command: ConfigCommand::Check { file, json } } => check(file, json, properties),
         Command::Bench(options) => quoll::bench::run(*options),
+        Command::Tool(tool) => quoll::tools::run(&tool),
     })
 }
 

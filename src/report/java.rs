@@ -72,6 +72,14 @@ impl Zone {
         let at = at.to_zoned(self.0.clone());
         format!("{} {} {}", at.strftime("%a %b %d %H:%M:%S"), zone_name(&at), at.strftime("%Y"))
     }
+
+    /// Milliseconds since 1970 as the log toolkit prints them: `M/d/yy, h:mm:ss a z`.
+    #[must_use]
+    pub fn short_date(&self, wall: i64) -> String {
+        let Ok(at) = Timestamp::from_millisecond(wall) else { return "<NA>".to_owned() };
+        let at = at.to_zoned(self.0.clone());
+        format!("{} {}", at.strftime("%-m/%-d/%y, %-I:%M:%S %p"), zone_name(&at))
+    }
 }
 
 /// Short name of the zone; those that have none but an offset are named by it.
@@ -129,6 +137,8 @@ mod tests {
         assert_eq!(Zone::utc().date(1_795_180_960_000), "Fri Nov 20 13:22:40 UTC 2026");
         assert_eq!(Zone::utc().date(0), "Thu Jan 01 00:00:00 UTC 1970");
         assert_eq!(Zone::utc().date(i64::MAX), "<NA>");
+        assert_eq!(Zone::utc().short_date(1_795_180_960_000), "11/20/26, 1:22:40 PM UTC");
+        assert_eq!(Zone::utc().short_date(0), "1/1/70, 12:00:00 AM UTC");
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").map(Zone).unwrap();
         assert_eq!(zone.date(1_795_180_960_000), "Fri Nov 20 14:22:40 CET 2026");
         assert_eq!(zone.date(1_780_000_000_000), "Thu May 28 22:26:40 CEST 2026");

@@ -102,6 +102,12 @@ pub trait Files: Send + Sync {
     /// Gives a file another name, replacing what had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Two names change what they stand for, at once. Not every file system can; that is `Unsupported` or
+    /// `InvalidInput`.
+    fn exchange(&self, _one: &Path, _other: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
