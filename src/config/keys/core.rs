@@ -208,7 +208,7 @@ pub(super) const PURGE: &[Key] = rows! { Purge:
 pub(super) const NODES: &[Key] = rows! { Nodes:
     System "extendedTypesEnabled", "nodes.ttl", Bool, Bool(false), Supported, "server id below 255",
         "Allows TTL nodes";
-    System "emulate353TTLNodes", "nodes.ttl_as_3_5_3", Bool, Bool(false), NotYet(super::Feature::OldTtl), "server id up to 127",
+    System "emulate353TTLNodes", "nodes.ttl_as_3_5_3", Bool, Bool(false), NotYet(Feature::OldTtl), "server id up to 127",
         "Reads owners of TTL nodes in the encoding of 3.5.3";
     Bare "znode.container.checkIntervalMs", "nodes.container_check_ms", Int, Int(60_000), Supported, "",
         "Time between two looks for empty containers and expired TTL nodes";

@@ -1,5 +1,6 @@
 //! The client port: accepting, the handshake, one task for each connection, its outbox and its lane.
 
+mod answer;
 pub mod budget;
 pub mod conn;
 mod frames;
@@ -11,6 +12,7 @@ pub mod service;
 mod tally;
 mod task;
 
+pub use answer::answer;
 pub use budget::{Backlog, Budget};
 pub use conn::{Conn, ConnStats, Phase};
 pub use gate::{Gate, GateSettings, LargeRequests, RequestThrottle};
@@ -19,4 +21,3 @@ pub use listener::{Doorman, ListenSettings, Listener, attend, serve};
 pub use outbox::Outbox;
 pub use service::{Driver, Pressure, Service};
 pub use tally::{Reads, Tally};
-pub use task::answer;

@@ -7,6 +7,7 @@
 //! Invariant: requests of the connection run in the order they came, except auth and sasl, which the
 //! protocol answers out of band.
 
+use super::answer::answer;
 use super::conn::{Conn, Phase};
 use super::frames::{Frames, Item, Unfit};
 use super::lane::{Held, Waiting};
@@ -14,7 +15,7 @@ use super::outbox::Taken;
 use super::service::{Pressure, Service};
 use super::tally::Tally;
 use crate::replica::Origin;
-use crate::state::{Caller, Machine, TreeView as _, Watches};
+use crate::state::{Caller, TreeView as _};
 use crate::types::Millis;
 use crate::types::limits::{LANE_BYTES, LANE_DEPTH, OUTBOX_SOFT, READ_CHUNK};
 use crate::wire::{Envelope, Greeting, Refusal, Request, parse, reply};
@@ -557,36 +558,6 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         drop(waker);
         result
     }
-}
-
-/// Answers one request that is no write. True if the connection must be closed behind the answer.
-///
-/// Called with the shared lock held by the connection's own task, and with the exclusive lock by the apply
-/// loop for requests that waited behind a write.
-pub fn answer(
-    machine: &Machine,
-    watches: &Watches,
-    caller: &Caller<'_>,
-    request: &Envelope<'_>,
-    out: &mut Vec<u8>,
-) -> bool {
-    let xid = request.xid;
-    match &request.request {
-        Ok(Request::Read(read)) => machine.answer(xid, read, caller, watches, out),
-        Ok(Request::Sync(sync)) => {
-            let reply = reply::ReplyWriter::begin(out, xid, machine.last_zxid().0);
-            sync.write(out);
-            reply.finish(out, ErrorCode::Ok);
-        }
-        Err(Refusal::Unknown) => {
-            reply::bare(out, xid, -1, ErrorCode::Unimplemented);
-            return true;
-        }
-        Err(Refusal::WritesInMultiRead) => reply::writes_in_multi_read(out, xid, machine.last_zxid().0),
-        Err(refusal) => reply::bare(out, xid, machine.last_zxid().0, refusal.code()),
-        Ok(Request::Write(_) | Request::CloseSession | Request::Auth(_) | Request::Sasl(_)) => {}
-    }
-    false
 }
 
 impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {

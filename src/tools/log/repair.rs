@@ -9,7 +9,7 @@ use super::verify::lost;
 use crate::store::files::Mode;
 use crate::store::format::log::{HEADER_LEN, LogEnd};
 use crate::store::format::names;
-use crate::store::recover::repair_log;
+use crate::store::replay::repair_log;
 use crate::store::{DataDir, Files, RealFiles, StoreOptions};
 use crate::tools::cli::RepairArgs;
 use crate::tools::clock;
