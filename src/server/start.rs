@@ -202,6 +202,11 @@ fn recover(
         tracing::warn!("{warning}");
     }
     let mut machine = rebuild.finish();
+    let mismatches = machine.digest_mismatches();
+    if mismatches > 0 {
+        tracing::error!("Digests are not matching: {mismatches} of {} replayed transactions", recovered.txns);
+        counters.digest_mismatches.fetch_add(mismatches, std::sync::atomic::Ordering::Relaxed);
+    }
     machine.drop_orphans();
     Ok((machine, recovered))
 }

@@ -20,6 +20,9 @@ const DEFAULT_BACKLOG: u32 = 50;
 /// How long to wait after an accept failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Failed accepts in a row for one line in the log.
+const ACCEPT_FAILURES: u32 = 20;
+
 /// What an operator may set about listening.
 #[derive(Debug, Clone)]
 pub struct ListenSettings {
@@ -60,18 +63,31 @@ pub trait Doorman: Service {
     fn admit(&self, remote: SocketAddr) -> Option<Arc<Conn>>;
 }
 
+<<<<<<< ours
 /// Accepts until it is told to stop.
 pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, stop: CancellationToken) {
+=======
+/// Accepts until `stop` turns true.
+pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, mut stop: watch::Receiver<bool>) {
+    let mut failures = 0_u32;
+>>>>>>> theirs
     loop {
         let accepted = tokio::select! {
             accepted = listener.inner.accept() => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, remote)) => welcome(stream, remote, listener.keep_alive, &service),
+            Ok((stream, remote)) => {
+                failures = 0;
+                welcome(stream, remote, listener.keep_alive, &service);
+            }
             Err(e) if is_transient(&e) => {}
             Err(e) => {
-                tracing::warn!("Cannot accept a connection: {e}; trying again in {ACCEPT_PAUSE:?}");
+                // One line a second: this may last until somebody raises the limit on descriptors.
+                if failures.is_multiple_of(ACCEPT_FAILURES) {
+                    tracing::warn!("Cannot accept connections: {e}; trying again every {ACCEPT_PAUSE:?}");
+                }
+                failures = failures.wrapping_add(1);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
