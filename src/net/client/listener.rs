@@ -63,14 +63,9 @@ pub trait Doorman: Service {
     fn admit(&self, remote: SocketAddr) -> Option<Arc<Conn>>;
 }
 
-<<<<<<< ours
 /// Accepts until it is told to stop.
 pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, stop: CancellationToken) {
-=======
-/// Accepts until `stop` turns true.
-pub async fn serve<S: Doorman>(listener: Listener, service: Arc<S>, mut stop: watch::Receiver<bool>) {
     let mut failures = 0_u32;
->>>>>>> theirs
     loop {
         let accepted = tokio::select! {
             accepted = listener.inner.accept() => accepted,

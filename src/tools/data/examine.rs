@@ -87,7 +87,9 @@ pub(super) fn examine(place: &Place, log_dir_given: bool) -> Result<Report, Fail
     directories(place, &files, log_dir_given, &mut report)?;
     each_snapshot(place, &files, &mut report)?;
     each_log(place, &files, !users.is_empty(), &mut report)?;
-    continuity(&mut report);
+    let epoch_file = |name| matches!(files.kind(&place.snapshots().join(name)), Ok(Some(_)));
+    let member = epoch_file(names::ACCEPTED_EPOCH) || epoch_file(names::CURRENT_EPOCH);
+    continuity(&mut report, member);
     start(place, &files, !users.is_empty(), &mut report);
     my_id(place, &files, &mut report);
     leftovers(place, &files, &mut report)?;
@@ -196,7 +198,10 @@ fn gone(files: &dyn Files, path: &Path) -> bool {
 }
 
 /// Does each log go on where the one before ended?
-fn continuity(report: &mut Report) {
+///
+/// A member of an ensemble may have gaps that are as they should be: where the leader sent it a snapshot. A
+/// standalone server has none.
+fn continuity(report: &mut Report, member: bool) {
     let newest = report.snapshots.iter().filter(|s| s.sound()).filter_map(|s| s.name_zxid).max();
     let mut gaps: Vec<(Zxid, Zxid)> = Vec::new();
     let mut overlaps = Vec::new();
@@ -223,10 +228,15 @@ fn continuity(report: &mut Report) {
     }
     for (before, behind) in gaps {
         let text = format!("transactions between {before} and {behind} are in no log");
-        if newest.is_some_and(|s| s >= behind || follows(s, behind)) {
+        let covered = newest.is_some_and(|s| s >= behind || follows(s, behind));
+        if covered && member {
             report.note(format!(
-                "{text}; a newer snapshot covers them, as after a snapshot from the leader, but older snapshots are of \
-                 no use"
+                "{text}: a newer snapshot covers them, as after a snapshot from the leader; older snapshots are of no use"
+            ));
+        } else if covered {
+            report.damage(format!(
+                "{text}: a log file was deleted or cut. A newer snapshot covers them; put the file back if older \
+                 snapshots are to be of use"
             ));
         } else {
             report.damage(format!("{text}: a log file was deleted or cut; put it back"));

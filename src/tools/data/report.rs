@@ -113,7 +113,7 @@ fn verdict(report: &Report) -> String {
     match (&report.start.refusal, report.sound) {
         (Some(_), _) => "VERDICT     damaged: a server refuses to start".to_owned(),
         (None, false) => {
-            format!("VERDICT     {} found, yet a server starts, with zxid {zxid}", count(damages, "damage"))
+            format!("VERDICT     {} found, yet a server starts, with zxid {zxid}", count(damages, "problem"))
         }
         (None, true) if report.snapshots.is_empty() && report.logs.is_empty() => {
             "VERDICT     empty: there is no database yet".to_owned()

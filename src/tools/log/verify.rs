@@ -48,8 +48,8 @@ fn tell(out: &mut Out<'_>, found: &Examination) -> Result<(), Failure> {
         (None, true) => {
             out.line(format_args!("{file}: sound up to a torn tail at offset {at}: {what}"))?;
             out.line(
-                "  a write was never completed there (a crash, or a server that is writing just now); nothing \
-                 acknowledged is lost, and the next start cuts it",
+                "  a write was never completed there (a crash, or a server that is writing just now). In the newest log \
+                 nothing acknowledged is lost by that, and the next start cuts it",
             )?;
         }
         (None, false) => out.line(format_args!(
