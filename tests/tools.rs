@@ -645,7 +645,7 @@ fn a_backup_of_a_server_that_is_writing() {
             while !done.load(Ordering::Relaxed) {
                 server.write(7);
                 acknowledged.store(server.next - 1, Ordering::SeqCst);
-                if server.next % 50 == 1 {
+                if server.next % 500 < 7 {
                     server.snapshot();
                     server.store.purge(3).unwrap();
                 }

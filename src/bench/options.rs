@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn defaults_depend_on_the_workload() {
         let read = plan("read").unwrap();
-        assert_eq!((read.connections, read.depth, read.nodes, read.threads), (64, 1, 1000, 1));
+        assert_eq!((read.connections, read.depth, read.nodes, read.threads), (50, 1, 1000, 1));
         assert_eq!(read.span, Span::Time(10_000_000_000));
         assert!(!read.keep && read.root.starts_with("/quoll-bench-"));
         let load = plan("load").unwrap();

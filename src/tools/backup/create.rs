@@ -15,6 +15,9 @@ use crate::tools::place::{Place, writers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How often a copy is begun while a server is at work. What is really damaged is so every time.
+const ATTEMPTS: u32 = 5;
+
 pub(in crate::tools) fn backup(out: &mut Out<'_>, args: &BackupArgs, limit: usize) -> Result<u8, Failure> {
     let place = Place::new(&args.data_dir, args.log_dir.as_deref(), limit);
     let dir = place.open(Arc::new(RealFiles))?;
@@ -24,10 +27,19 @@ pub(in crate::tools) fn backup(out: &mut Out<'_>, args: &BackupArgs, limit: usiz
     let now = clock::now();
     let in_use = !writers(&place.folders()).is_empty();
 
-    let staging = Staging::make(beside(target, &format!("partial-{}", clock::compact(now))))?;
-    let folder = staging.path.join(FOLDER);
-    RealFiles.create_dirs(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
-    let copied = copy::take(&dir, &folder, limit, in_use)?;
+    let mut attempts = 0;
+    let (staging, copied) = loop {
+        let staging = Staging::make(beside(target, &format!("partial-{}", clock::compact(now))))?;
+        let folder = staging.path.join(FOLDER);
+        RealFiles.create_dirs(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
+        attempts += 1;
+        match copy::take(&dir, &folder, limit, in_use) {
+            Ok(copied) => break (staging, copied),
+            // A server at work may purge what is being copied; from its newest snapshot on it can be tried again.
+            Err(_) if in_use && attempts < ATTEMPTS => drop(staging),
+            Err(failure) => return Err(failure),
+        }
+    };
     for text in &copied.passed_over {
         out.line(format_args!("note: {text}"))?;
     }

@@ -270,6 +270,13 @@ mod tests {
         assert!(with(right + 1, 6).notes.is_empty(), "written while it was taken");
     }
 
+    fn unpacked(bytes: &[u8], how: Compression) -> std::io::Result<Vec<u8>> {
+        use std::io::Read as _;
+        let mut out = Vec::new();
+        crate::store::format::compress::Unpacked::new(bytes, how).read_to_end(&mut out)?;
+        Ok(out)
+    }
+
     #[test]
     fn every_flipped_byte_is_found_in_every_packing() {
         use std::io::Write as _;
@@ -292,7 +299,9 @@ mod tests {
                     Compression::Gzip => (2..10).contains(&at),
                     Compression::Snappy => (8..16).contains(&at),
                 };
-                assert!(!found.sound() || unread, "{name} byte {at}");
+                // A packing may name the same bytes in more than one way.
+                let same = || unpacked(&bad, how).is_ok_and(|bytes| bytes == empty());
+                assert!(!found.sound() || unread || same(), "{name} byte {at}");
             }
         }
     }
