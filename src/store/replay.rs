@@ -214,7 +214,7 @@ impl Scan<'_> {
 fn damaged(file: PathBuf, offset: u64, why: &Why) -> StoreError {
     let remedy = format!(
         "look at it with `quoll log dump {0}`, restore it from a backup or fetch a snapshot from another member; \
-         `quoll log repair {0}` cuts it there and loses what follows",
+         `quoll log repair {0}` tells what cutting it there would lose",
         file.display()
     );
     StoreError::Damaged { file, offset, what: why.to_string(), remedy }
