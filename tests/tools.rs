@@ -558,6 +558,14 @@ fn backup_and_restore() {
     }
 }
 
+/// What a gzip stream holds, if it is sound.
+fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let mut out = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut out).ok()?;
+    Some(out)
+}
+
 #[test]
 fn a_damaged_backup_touches_nothing() {
     let home = world();
@@ -578,7 +586,10 @@ fn a_damaged_backup_touches_nothing() {
     // The first ten bytes are gzip's own header, of which most are read by nobody.
     for at in (10..good.len()).step_by(good.len() / 40) {
         flip(&packed, at);
-        restore(&packed);
+        // Deflate can name the same bytes in more than one way: then nothing is damaged.
+        if unpacked(&std::fs::read(&packed).unwrap()) != unpacked(&good) {
+            restore(&packed);
+        }
         std::fs::write(&packed, &good).unwrap();
         cut(&packed, at as u64);
         restore(&packed);

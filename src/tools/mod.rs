@@ -6,7 +6,7 @@
 //! transaction does (`state`). The tools ask those rooms, so that what a tool says is what a server does.
 //!
 //! Invariants: a tool that only looks never changes anything, because all its access goes through
-//! [`observe`], which has no way to; a tool that changes something leaves what was there under another name.
+//! `observe`, which has no way to; a tool that changes something leaves what was there under another name.
 //! Exit codes: 0 fine, 1 damage or a difference was found, 2 the question could not be answered.
 
 mod backup;
