@@ -3,7 +3,7 @@
 //!
 //! It judges nothing. Invariant: every byte of a frame reaches the compared form, directly or as a name.
 
-use jute::{Reader, writer};
+use jute::{OpCode, Reader, writer};
 
 use crate::conn::Owed;
 use crate::names::Names;
@@ -117,6 +117,10 @@ pub(crate) fn frame(frame: &[u8], names: &mut Names, owed: &mut std::collections
                 w.buffer("path")?;
             }
             (_, Some(Owed { op, .. })) if err == 0 => w.body(op)?,
+            // It may break off with an error and still carry results, whose names have no order either.
+            (_, Some(Owed { op, .. })) if op == OpCode::MultiRead.code() && frame.len() > HEADER => {
+                w.body(op)?
+            }
             _ => {}
         }
         Ok(())
@@ -124,13 +128,16 @@ pub(crate) fn frame(frame: &[u8], names: &mut Names, owed: &mut std::collections
     w.finish(what, zxid, frame, &walked)
 }
 
+/// Bytes of a reply's header.
+const HEADER: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
 
     use jute::records::data::{Acl, ClientInfo, Id, Stat};
     use jute::records::proto::*;
-    use jute::{OpCode, Record, encode};
+    use jute::{Record, encode};
 
     use super::*;
 
