@@ -57,7 +57,8 @@ class Settings:
 def free_port() -> int:
     """A port of the loopback address that nobody listens on now."""
     for _ in range(200):
-        port = random.choice(PORTS)
+        # Not the seeded generator: processes that were forked from one another would all choose the same.
+        port = random.SystemRandom().choice(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
