@@ -3,8 +3,9 @@
 //!
 //! # Locks
 //! Held together only in these orders, each a chain from left to right:
-//! * brain, then state (shared): validation reads the tree.
-//! * brain, then connections: effects that speak to a client.
+//! * brain, then state (shared), then lane: validation reads the tree, and a write takes its place in the lane.
+//! * brain, then commits: what was committed is queued in its order.
+//! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
 //! * state (shared), then watches, outbox: a read on its connection's task.
 //!
