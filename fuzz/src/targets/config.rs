@@ -61,8 +61,9 @@ pub(super) fn servers(input: &[u8]) {
     }
     for multi_address in [false, true] {
         let Ok(membership) = Membership::from_text(input, multi_address) else { continue };
-        // A properties file is Latin-1, what is written is UTF-8; a negative version has no form that is read back.
-        if !input.is_ascii() || membership.version < 0 {
+        // A properties file is Latin-1, what is written is UTF-8; a negative version has no form that is read back; a
+        // backslash that was kept is written bare, as the reference does, and escapes what follows when read again.
+        if !input.is_ascii() || input.contains(&b'\\') || membership.version < 0 {
             continue;
         }
         let written = membership.text();

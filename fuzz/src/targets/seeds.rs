@@ -362,6 +362,8 @@ pub(super) fn servers() -> Vec<Vec<u8>> {
         "server.1=127.0.0.1:26181:27181:participant;127.0.0.1:28181\nserver.2=h:1:2:observer;3\nversion=100000000",
         "server.1=[::1]:2888:3888;[::]:2181\nserver.2=a:1:2|b:3:4\ngroup.1=1\ngroup.2=2\nweight.2=5\nversion=a",
         "h:1:2\nh:1:2:participant;0.0.0.0:4\n[fe80::1]:1:2:observer",
+        // A backslash that survives reading does not survive being written and read again.
+        "server.1=127.0.0.1\\\\:26181:27181:participant;127.0.0.1:28181\nversion=100000000",
     ];
     lines.map(|text| text.into()).to_vec()
 }
