@@ -5,10 +5,10 @@
 //! woken before the lock is gone.
 
 use super::conns::Lookup;
-use super::core::{Core, Wakers, wake};
-use crate::net::client::{Conn, Service as _, Tally, answer};
-use crate::replica::{Commit, Input};
-use crate::state::{Applied, Caller, Fired, Machine, Watches, Witness};
+use super::core::{Core, Ordered, Wakers, wake};
+use crate::net::client::{Conn, Held, Lane, Service as _, Tally, answer};
+use crate::replica::{Commit, Input, Origin};
+use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, Watches, Witness};
 use crate::types::limits::APPLY_BATCH;
 use crate::types::{Millis, SessionId, Zxid};
 use crate::wire::{parse, reply};
@@ -49,7 +49,7 @@ impl Core {
         loop {
             let Some(applying) = self.applying.try_lock() else { return };
             loop {
-                let batch: Vec<Commit> = {
+                let batch: Vec<Ordered> = {
                     let mut commits = self.commits.lock();
                     let n = commits.len().min(APPLY_BATCH);
                     commits.drain(..n).collect()
@@ -66,19 +66,29 @@ impl Core {
         }
     }
 
-    fn apply_batch(&self, batch: &[Commit]) {
+    fn apply_batch(&self, batch: &[Ordered]) {
         let mut after = After::default();
         self.conns.with(|conns| {
             self.shared.write(|machine| {
-                for commit in batch {
-                    self.apply_one(commit, machine, self.shared.watches(), conns, &mut after);
+                let watches = self.shared.watches();
+                for ordered in batch {
+                    match ordered {
+                        Ordered::Commit(commit) => {
+                            self.apply_one(commit, machine, watches, conns, &mut after);
+                        }
+                        Ordered::Synced(origin) => self.synced(*origin, machine, watches, conns, &mut after),
+                        Ordered::Refused(origin, code) => {
+                            self.refuse(*origin, *code, machine, watches, conns, &mut after);
+                        }
+                    }
                 }
             });
         });
         let After { wakers, gone, done } = after;
         self.gate.finish(done);
         wake(wakers);
-        if let Some(last) = batch.last() {
+        let last = batch.iter().rev().find_map(|o| if let Ordered::Commit(c) = o { Some(c) } else { None });
+        if let Some(last) = last {
             self.applied(last.entry.get().zxid, &gone);
         }
     }
@@ -148,6 +158,52 @@ impl Core {
         }
     }
 
+    /// Answers a sync with what it asked, then the reads that waited behind it.
+    fn synced(
+        &self,
+        origin: Origin,
+        machine: &Machine,
+        watches: &Watches,
+        conns: &Lookup<'_>,
+        after: &mut After,
+    ) {
+        after.done += 1;
+        let Some(conn) = conns.by_id(origin.conn) else { return };
+        let mut lane = conn.lane.lock();
+        let Some((sync, freed)) = lane.complete_sync(origin.xid) else { return };
+        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
+            self.run_held(conn, &sync, zxid, now, machine, watches, out)
+        });
+    }
+
+    /// Answers a write that was never ordered, then the reads that waited behind it.
+    fn refuse(
+        &self,
+        origin: Origin,
+        code: ErrorCode,
+        machine: &Machine,
+        watches: &Watches,
+        conns: &Lookup<'_>,
+        after: &mut After,
+    ) {
+        after.done += 1;
+        let Some(conn) = conns.by_id(origin.conn) else { return };
+        let mut lane = conn.lane.lock();
+        let head = match lane.complete_sync(origin.xid) {
+            Some((sync, bytes)) => Some((sync.large, bytes)),
+            None => lane.complete(origin.xid).map(|(write, bytes)| (write.large, bytes)),
+        };
+        let Some((large, freed)) = head else { return };
+        self.gate.give_large(large);
+        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, _| {
+            let before = out.len();
+            reply::bare(out, origin.xid, zxid, code);
+            conn.stats.sent.fetch_add(1, Relaxed);
+            self.counters.replied(out.len().saturating_sub(before) as u64);
+            false
+        });
+    }
+
     /// Answers the write, then the reads that waited behind it.
     fn reply(
         &self,
@@ -159,42 +215,42 @@ impl Core {
         after: &mut After,
     ) {
         let mut lane = conn.lane.lock();
-        let Some((waiting, mut freed)) = lane.complete(xid) else { return };
+        let Some((waiting, freed)) = lane.complete(xid) else { return };
         self.gate.give_large(waiting.large);
-        let now = self.clock.mono();
-        let session = conn.session();
-        let zxid = applied.zxid;
-        let (closes, waker) = conn.outbox.put(|out| {
+        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
             let before = out.len();
             reply::outcome(out, xid, zxid, &applied.outcome);
             let bytes = out.len().saturating_sub(before) as u64;
             conn.stats.replied(waiting.op, xid, zxid, waiting.since, now.0, 1);
             self.counters.replied(bytes);
             self.counters.updated(now.0.saturating_sub(waiting.since));
+            false
+        });
+    }
+
+    /// The front of a lane is done: `head` puts its answer down, and the reads behind it are run. True from
+    /// either closes the connection behind its answer.
+    #[expect(clippy::too_many_arguments, reason = "one place for everything that ends a wait")]
+    fn release(
+        &self,
+        conn: &Arc<Conn>,
+        lane: &mut Lane,
+        mut freed: usize,
+        machine: &Machine,
+        watches: &Watches,
+        after: &mut After,
+        head: impl FnOnce(&mut Vec<u8>, i64, Millis) -> bool,
+    ) {
+        let now = self.clock.mono();
+        let zxid = machine.last_zxid().0;
+        let (closes, waker) = conn.outbox.put(|out| {
+            if head(out, zxid, now) {
+                return true;
+            }
             while let Some((held, bytes)) = lane.next_held() {
-                let since = held.since;
                 freed += bytes;
                 after.done += 1;
-                self.gate.give_large(held.large);
-                let Ok(envelope) = parse(&held.frame) else { continue };
-                let ids = &held.ids;
-                let caller = Caller { session, ids, watcher: conn.watcher, rules: &self.rules };
-                let before = out.len();
-                if held.throttled {
-                    reply::bare(out, held.xid, zxid, ErrorCode::ThrottledOp);
-                    conn.stats.replied(envelope.op, held.xid, zxid, since, now.0, 1);
-                    self.counters.replied(out.len().saturating_sub(before) as u64);
-                    continue;
-                }
-                let closes = answer(machine, watches, &caller, &envelope, out);
-                let mut tally = Tally::default();
-                let frames = out.get(before..).unwrap_or_default();
-                tally.add(&envelope, frames, |n, reads| self.read_namespace(n, reads));
-                tally.finish(|n, reads| self.read_namespace(n, reads));
-                conn.stats.replied(envelope.op, envelope.xid, zxid, since, now.0, 1);
-                conn.stats.sent.fetch_add(tally.events, Relaxed);
-                self.answered(Millis(since), now, &tally);
-                if closes {
+                if self.run_held(conn, &held, zxid, now, machine, watches, out) {
                     return true;
                 }
                 // Beyond this the connection is cut off: no use in answering the rest.
@@ -213,5 +269,39 @@ impl Core {
             after.wakers.extend(conn.outbox.close_when_flushed());
         }
         conn.outbox.backlog().sub(freed);
+    }
+
+    /// Runs a request that waited; true if the connection must be closed behind its answer.
+    #[expect(clippy::too_many_arguments, reason = "a request with everything it is judged by")]
+    fn run_held(
+        &self,
+        conn: &Arc<Conn>,
+        held: &Held,
+        zxid: i64,
+        now: Millis,
+        machine: &Machine,
+        watches: &Watches,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.gate.give_large(held.large);
+        let Ok(envelope) = parse(&held.frame) else { return false };
+        let before = out.len();
+        if held.throttled {
+            reply::bare(out, held.xid, zxid, ErrorCode::ThrottledOp);
+            conn.stats.replied(envelope.op, held.xid, zxid, held.since, now.0, 1);
+            self.counters.replied(out.len().saturating_sub(before) as u64);
+            return false;
+        }
+        let caller =
+            Caller { session: conn.session(), ids: &held.ids, watcher: conn.watcher, rules: &self.rules };
+        let closes = answer(machine, watches, &caller, &envelope, out);
+        let mut tally = Tally::default();
+        let frames = out.get(before..).unwrap_or_default();
+        tally.add(&envelope, frames, |n, reads| self.read_namespace(n, reads));
+        tally.finish(|n, reads| self.read_namespace(n, reads));
+        conn.stats.replied(envelope.op, envelope.xid, zxid, held.since, now.0, 1);
+        conn.stats.sent.fetch_add(tally.events, Relaxed);
+        self.answered(Millis(held.since), now, &tally);
+        closes
     }
 }

@@ -21,12 +21,13 @@ use super::throttle::{Asked, Hush, Throttle, also};
 use crate::auth::Rules;
 use crate::net::client::{Budget, Conn, Gate, GateSettings, Phase};
 use crate::replica::session::password;
-use crate::replica::{Commit, Effect, Effects, Input, Replica};
+use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
 use crate::state::quota::Overrun;
 use crate::state::{Machine, Shared, TreeView as _};
 use crate::types::{Entry, Flushed, Millis, Now, SessionId};
 use crate::wire::{Greeting, GreetingReply};
+use jute::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,6 +82,17 @@ pub(super) struct Brain {
     effects: Effects,
 }
 
+/// What the apply loop does, in the order in which the brain decided it.
+#[derive(Debug)]
+pub(super) enum Ordered {
+    /// Apply a transaction.
+    Commit(Commit),
+    /// Answer a sync.
+    Synced(Origin),
+    /// Answer a request that was never ordered.
+    Refused(Origin, ErrorCode),
+}
+
 /// The server.
 pub struct Core {
     pub(super) clock: Clock,
@@ -94,7 +106,7 @@ pub struct Core {
     pub(super) throttle: Option<Throttle>,
     pub(super) hushes: Hushes,
     pub(super) brain: Mutex<Brain>,
-    pub(super) commits: Mutex<VecDeque<Commit>>,
+    pub(super) commits: Mutex<VecDeque<Ordered>>,
     pub(super) applying: Mutex<()>,
     pub(super) started: Millis,
     pub(super) facts: Facts,
@@ -200,7 +212,7 @@ impl Core {
                     self.log.append(entry);
                 }
                 Effect::Commit(commit) => {
-                    self.commits.lock().push_back(commit);
+                    self.commits.lock().push_back(Ordered::Commit(commit));
                     committed = true;
                 }
                 Effect::Resumed { conn, session, timeout } => {
@@ -209,22 +221,21 @@ impl Core {
                     }
                 }
                 Effect::Refuse(origin, code) => {
-                    if let Some(conn) = self.conns.with(|l| l.by_id(origin.conn).cloned()) {
-                        let mut reply = Vec::new();
-                        crate::wire::reply::bare(&mut reply, origin.xid, 0, code);
-                        let (_, waker) = conn.outbox.put(|out| out.extend_from_slice(&reply));
-                        conn.stats.sent.fetch_add(1, Relaxed);
-                        self.counters.replied(reply.len() as u64);
-                        wakers.extend(waker);
-                    }
-                    self.gate.finish(1);
+                    self.commits.lock().push_back(Ordered::Refused(origin, code));
+                    committed = true;
                 }
                 Effect::OverQuota(overrun) => self.over_quota(&overrun),
                 Effect::Closing(session, Some(timeout)) => {
                     self.counters.stale_sessions_expired.fetch_add(1, Relaxed);
                     tracing::info!("Expiring session {session}, timeout of {}ms exceeded", timeout.0);
                 }
+                Effect::Synced(origin) => {
+                    self.commits.lock().push_back(Ordered::Synced(origin));
+                    committed = true;
+                }
                 Effect::Closing(_, None) => {}
+                // These belong to members of an ensemble.
+                _ => {}
             }
         }
         committed

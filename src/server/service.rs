@@ -19,9 +19,13 @@ struct Hand<'s, 'b> {
 }
 
 impl Driver for Hand<'_, '_> {
-    fn write(&mut self, conn: &Conn, origin: Origin, request: WriteRequest<'_>) {
-        let write = ClientWrite { origin, session: conn.session(), ids: &self.ids, request };
+    fn write(&mut self, conn: &Conn, origin: Origin, op: i32, body: &[u8], request: WriteRequest<'_>) {
+        let write = ClientWrite { origin, session: conn.session(), ids: &self.ids, op, body, request };
         self.step.input(Input::Write(write));
+    }
+
+    fn sync(&mut self, conn: &Conn, origin: Origin, body: &[u8]) {
+        self.step.input(Input::Sync { origin, session: conn.session(), ids: &self.ids, body });
     }
 
     fn close_session(&mut self, conn: &Conn, origin: Origin) {

@@ -266,7 +266,7 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         recovered.last_zxid,
     );
     let rules = rules(settings);
-    let replica = Replica::solo(replica_settings(settings), rules.clone(), clock.now(), &machine);
+    let replica = Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine);
     let log = Arc::new(DiskLog::default());
     log.start(opened, recovered.last_zxid)?;
     let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);

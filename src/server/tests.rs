@@ -106,7 +106,7 @@ impl Server {
         let conf = load(&source, SystemProperties::default(), &RealWorld).unwrap();
         let disk = Arc::new(Disk::default());
         let core = Arc::new(Core::new(Parts {
-            replica: Replica::solo(ReplicaSettings::default(), rules.clone(), clock.now(), &machine),
+            replica: Replica::solo(&ReplicaSettings::default(), &rules, clock.now(), &machine),
             throttle: throttle.and_then(|t| Throttle::new(&t, clock.mono(), 7)),
             clock,
             settings,

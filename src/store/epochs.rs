@@ -8,30 +8,21 @@ use super::format::{epoch, names};
 use crate::types::{Epoch, Zxid};
 use std::path::PathBuf;
 
-/// Which file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EpochFile {
-    /// The newest epoch promised to a leader.
-    Accepted,
-    /// The epoch whose history was adopted.
-    Current,
+pub use crate::types::EpochFile;
+
+const fn name(file: EpochFile) -> &'static str {
+    match file {
+        EpochFile::Accepted => names::ACCEPTED_EPOCH,
+        EpochFile::Current => names::CURRENT_EPOCH,
+    }
 }
 
-impl EpochFile {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => names::ACCEPTED_EPOCH,
-            Self::Current => names::CURRENT_EPOCH,
-        }
-    }
+fn path(dir: &DataDir, file: EpochFile) -> PathBuf {
+    dir.snaps.join(name(file))
+}
 
-    fn path(self, dir: &DataDir) -> PathBuf {
-        dir.snaps.join(self.name())
-    }
-
-    fn temporary(self, dir: &DataDir) -> PathBuf {
-        dir.snaps.join(format!("{}.tmp", self.name()))
-    }
+fn temporary(dir: &DataDir, file: EpochFile) -> PathBuf {
+    dir.snaps.join(format!("{}.tmp", name(file)))
 }
 
 /// Both, as an ensemble member begins with them.
@@ -45,14 +36,14 @@ pub struct Epochs {
 
 /// Writes one, durably.
 pub fn save(dir: &DataDir, file: EpochFile, value: Epoch) -> Result<(), StoreError> {
-    let path = file.path(dir);
-    files::replace(&*dir.files, &path, &file.temporary(dir), &epoch::encode(value))
+    let path = path(dir, file);
+    files::replace(&*dir.files, &path, &temporary(dir, file), &epoch::encode(value))
         .map_err(|e| StoreError::io("write", &path, e))
 }
 
 /// Reads one; `None` when there is none.
 pub fn read(dir: &DataDir, file: EpochFile) -> Result<Option<Epoch>, StoreError> {
-    read_at(dir, file.path(dir))
+    read_at(dir, path(dir, file))
 }
 
 fn read_at(dir: &DataDir, path: PathBuf) -> Result<Option<Epoch>, StoreError> {
@@ -83,7 +74,7 @@ pub fn load(dir: &DataDir, last: Zxid) -> Result<Epochs, StoreError> {
             of_history
         }
         Some(current) if of_history > current => {
-            match read_at(dir, EpochFile::Current.temporary(dir)).ok().flatten() {
+            match read_at(dir, temporary(dir, EpochFile::Current)).ok().flatten() {
                 Some(raised) if raised >= of_history => {
                     save(dir, EpochFile::Current, raised)?;
                     raised
@@ -93,7 +84,7 @@ pub fn load(dir: &DataDir, last: Zxid) -> Result<Epochs, StoreError> {
                         "The current epoch, {:x}, is older than the last zxid, {} ({})",
                         current.0,
                         last.0,
-                        EpochFile::Current.path(dir).display()
+                        path(dir, EpochFile::Current).display()
                     )));
                 }
             }
@@ -107,7 +98,7 @@ pub fn load(dir: &DataDir, last: Zxid) -> Result<Epochs, StoreError> {
             "The accepted epoch, {:x} is less than the current epoch, {:x} ({})",
             accepted.0,
             current.0,
-            EpochFile::Accepted.path(dir).display()
+            path(dir, EpochFile::Accepted).display()
         )));
     }
     if stored.is_none() {

@@ -49,6 +49,19 @@ pub struct Epoch(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServerId(pub i64);
 
+/// One connection on a quorum port, for as long as the process lives; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LinkId(pub u64);
+
+/// The two numbers an ensemble member keeps in files of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EpochFile {
+    /// The newest epoch promised to a leader.
+    Accepted,
+    /// The epoch whose history was adopted.
+    Current,
+}
+
 /// A client session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub i64);

@@ -7,7 +7,7 @@ pub mod path;
 pub mod proof;
 pub mod time;
 
-pub use ids::{ConnId, Epoch, ServerId, SessionId, Zxid};
+pub use ids::{ConnId, Epoch, EpochFile, LinkId, ServerId, SessionId, Zxid};
 pub use owner::Owner;
 pub use proof::{Committed, Entry, Flushed};
 pub use time::{Millis, Now};

@@ -41,7 +41,7 @@ impl Server {
             reconfig_enabled: true,
             ..ReplicaSettings::default()
         };
-        let replica = Replica::solo(replica_settings, rules.clone(), now, &machine);
+        let replica = Replica::solo(&replica_settings, &rules, now, &machine);
         let ids = (0..CLIENTS).map(|_| vec![Identity::new("ip", "127.0.0.1")]).collect();
         let mut server = Self {
             replica,
@@ -99,9 +99,11 @@ impl Server {
                         );
                     }
                     Effect::Resumed { .. }
+                    | Effect::Synced(_)
                     | Effect::Refuse(..)
                     | Effect::Closing(..)
                     | Effect::OverQuota(_) => {}
+                    other => panic!("{other:?} of a server by itself"),
                 }
             }
         }
@@ -123,8 +125,16 @@ impl Server {
         match envelope.request {
             Ok(Request::Write(request)) => {
                 let ids = self.ids[client].clone();
-                self.input(Input::Write(ClientWrite { origin, session, ids: &ids, request }));
+                self.input(Input::Write(ClientWrite {
+                    origin,
+                    session,
+                    ids: &ids,
+                    op: envelope.op,
+                    body: &[],
+                    request,
+                }));
             }
+            Ok(Request::Sync(_)) => self.input(Input::Sync { origin, session, ids: &[], body: &[] }),
             Ok(Request::CloseSession) => self.input(Input::CloseSession { origin, session }),
             Ok(Request::Auth(packet)) => {
                 let scheme = packet.scheme.as_deref().unwrap_or_default();

@@ -21,8 +21,9 @@ pub(super) struct Item<'f> {
 }
 
 impl Item<'_> {
+    /// Does it go through the order?
     pub(super) fn is_write(&self) -> bool {
-        matches!(self.request.request, Ok(Request::Write(_) | Request::CloseSession))
+        matches!(self.request.request, Ok(Request::Write(_) | Request::Sync(_) | Request::CloseSession))
     }
 
     pub(super) fn is_out_of_band(&self) -> bool {

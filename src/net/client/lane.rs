@@ -1,7 +1,7 @@
 //! The order of one connection's requests. Reads run at once unless a write of the same connection is still
 //! on its way; then they wait here and run right behind it, at exactly its zxid.
 //!
-//! Invariant: the front is always an unfinished write, so an empty lane means that a read may run now.
+//! Invariant: the front is always an unfinished write or sync, so an empty lane means that a read may run now.
 
 use crate::auth::Identity;
 use crate::types::limits::REQUEST_OVERHEAD;
@@ -43,6 +43,8 @@ pub struct Held {
 #[derive(Debug)]
 enum Item {
     Write(Waiting),
+    /// Goes through the order like a write, and is answered like a read.
+    Sync(Held),
     Held(Held),
 }
 
@@ -50,7 +52,7 @@ impl Item {
     fn xid(&self) -> i32 {
         match self {
             Self::Write(write) => write.xid,
-            Self::Held(held) => held.xid,
+            Self::Sync(held) | Self::Held(held) => held.xid,
         }
     }
 
@@ -58,7 +60,7 @@ impl Item {
         REQUEST_OVERHEAD
             + match self {
                 Self::Write(write) => write.bytes,
-                Self::Held(held) => held.frame.len(),
+                Self::Sync(held) | Self::Held(held) => held.frame.len(),
             }
     }
 }
@@ -131,6 +133,22 @@ impl Lane {
         self.push(Item::Write(write))
     }
 
+    /// A sync enters the order. Returns the bytes it holds from here on.
+    pub fn push_sync(&mut self, sync: Held) -> usize {
+        self.push(Item::Sync(sync))
+    }
+
+    /// The sync at the front is done, if it is this one; with the bytes it held.
+    pub fn complete_sync(&mut self, xid: i32) -> Option<(Held, usize)> {
+        if !matches!(self.items.front(), Some(Item::Sync(sync)) if sync.xid == xid && !self.closed) {
+            return None;
+        }
+        match self.pop() {
+            Some((Item::Sync(sync), bytes)) => Some((sync, bytes)),
+            _ => None,
+        }
+    }
+
     /// A read waits for the writes before it, and there must be some. Returns the bytes it holds from here on.
     pub fn hold(&mut self, held: Held) -> usize {
         debug_assert!(!self.items.is_empty(), "nothing to wait for");
@@ -166,6 +184,7 @@ impl Lane {
         for item in std::mem::take(&mut self.items) {
             match item {
                 Item::Write(write) => dropped.large += write.large,
+                Item::Sync(sync) => dropped.large += sync.large,
                 Item::Held(held) => {
                     dropped.held += 1;
                     dropped.large += held.large;

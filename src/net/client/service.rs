@@ -13,7 +13,9 @@ use std::sync::Arc;
 /// Hands writes to the order, one after the other, under one lock.
 pub trait Driver {
     /// A client's write.
-    fn write(&mut self, conn: &Conn, origin: Origin, request: WriteRequest<'_>);
+    fn write(&mut self, conn: &Conn, origin: Origin, op: i32, body: &[u8], request: WriteRequest<'_>);
+    /// A client wants to see everything that was committed before.
+    fn sync(&mut self, conn: &Conn, origin: Origin, body: &[u8]);
     /// A client ends its session.
     fn close_session(&mut self, conn: &Conn, origin: Origin);
 }

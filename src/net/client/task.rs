@@ -33,12 +33,20 @@ use tokio::time::{Sleep, sleep};
 /// Rounds of read, run and send before other connections get their turn.
 const ROUNDS: usize = 4;
 
+/// Length of a request's xid and operation.
+const REQUEST_HEADER: usize = 8;
+
 /// Capacity that a connection keeps for what it sends.
 const KEEP: usize = 1024;
 
 thread_local! {
     /// Every connection of a thread reads into this; only halves of frames are kept by the connection.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_CHUNK]);
+}
+
+/// What stands behind the header of a request's frame.
+fn body(frame: &[u8]) -> &[u8] {
+    frame.get(REQUEST_HEADER..).unwrap_or_default()
 }
 
 /// The socket went away, or the client is not worth talking to any more.
@@ -357,8 +365,10 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                     self.next_request(input, batch)?
                 }
                 Err(Refusal::Close) => return Err(Over),
-                Ok(Request::Write(_) | Request::CloseSession) => self.writes(item, input, batch)?,
-                Ok(Request::Read(_) | Request::Sync(_)) | Err(_) => self.reads(item, input, batch)?,
+                Ok(Request::Write(_) | Request::Sync(_) | Request::CloseSession) => {
+                    self.writes(item, input, batch)?
+                }
+                Ok(Request::Read(_)) | Err(_) => self.reads(item, input, batch)?,
             };
         }
         Ok(())
@@ -492,11 +502,24 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
                 gate.begin();
                 let bytes = item.frame.len();
                 let large = gate.take_large(bytes);
-                let write = Waiting { xid, op, since: batch.since.0, bytes, large };
-                let bytes = self.conn.lane.lock().push_write(write);
+                let since = batch.since.0;
+                let bytes = match &request {
+                    Ok(Request::Sync(_)) => self.conn.lane.lock().push_sync(Held {
+                        frame: item.frame.into(),
+                        xid,
+                        since,
+                        ids: self.conn.ids(),
+                        large,
+                        throttled: false,
+                    }),
+                    _ => self.conn.lane.lock().push_write(Waiting { xid, op, since, bytes, large }),
+                };
                 self.conn.outbox.backlog().add(bytes);
                 match request {
-                    Ok(Request::Write(write)) => driver.write(&self.conn, origin, write),
+                    Ok(Request::Write(write)) => {
+                        driver.write(&self.conn, origin, op, body(item.frame), write)
+                    }
+                    Ok(Request::Sync(_)) => driver.sync(&self.conn, origin, body(item.frame)),
                     _ => {
                         self.conn.enter(Phase::Closing);
                         driver.close_session(&self.conn, origin);

@@ -11,12 +11,11 @@ mod ops;
 mod pending;
 
 use super::ReplicaSettings;
-use super::session::Tracker;
-use super::{ClientWrite, Now};
+use super::session::{Tracker, Via};
 use crate::auth::{Identity, Rules};
 use crate::state::TreeView;
 use crate::state::quota::Overrun;
-use crate::types::{Entry, Millis, SessionId, Zxid};
+use crate::types::{Entry, Millis, Now, SessionId, Zxid};
 use crate::wire::WriteRequest;
 use crate::wire::multi::WriteOp;
 use bytes::Bytes;
@@ -44,11 +43,27 @@ impl From<ErrorCode> for Fault {
     }
 }
 
+/// A write, and whose it is.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// Its number among the session's.
+    pub cxid: i32,
+    /// Who asks.
+    pub ids: &'a [Identity],
+    /// The server it came through.
+    pub via: Via,
+    /// What it asks.
+    pub request: WriteRequest<'a>,
+}
+
 /// One write being validated.
 struct Case<'a, T> {
     now: Now,
     zxid: Zxid,
     session: SessionId,
+    via: Via,
     ids: &'a [Identity],
     sessions: &'a Tracker,
     tree: &'a T,
@@ -56,7 +71,7 @@ struct Case<'a, T> {
 
 impl<T> Case<'_, T> {
     fn check_session(&self, for_ephemeral: bool) -> Result<(), Fault> {
-        self.sessions.check(self.session).map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
+        self.sessions.check(self.session, self.via).map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
     }
 }
 
@@ -168,12 +183,12 @@ impl Prep {
         &mut self,
         now: Now,
         zxid: Zxid,
-        write: &ClientWrite<'_>,
+        write: &Ask<'_>,
         sessions: &Tracker,
         tree: &impl TreeView,
     ) -> Entry {
-        let case = Case { now, zxid, session: write.session, ids: write.ids, sessions, tree };
-        let cxid = write.origin.xid;
+        let Ask { session, cxid, ids, via, .. } = *write;
+        let case = Case { now, zxid, session, via, ids, sessions, tree };
         let begin = |op, room| Self::begin(now, zxid, write.session, cxid, op, room);
         let single = |prep: &mut Self, op: WriteOp<'_>, room: usize| {
             let mut payload = begin(op.code(), room);

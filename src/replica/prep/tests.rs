@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::auth::AclEntry;
-use crate::replica::Origin;
 use crate::state::NodeView;
 use crate::state::quota::Verdict;
-use crate::types::{ConnId, Owner, ServerId};
+use crate::types::Owner;
 use jute::records::data::{Acl, Id, StatPersisted};
 use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
 use jute::records::txn::{CloseSessionTxn, CreateTxn, MultiTxn};
@@ -55,7 +54,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut sessions = Tracker::new(ServerId(1), Millis(1000), Now::default());
+        let mut sessions = Tracker::new(Millis(1000));
         sessions.track(S, Millis(10_000), Millis(0));
         let prep = Prep::new(ReplicaSettings::default(), Rules::default(), Some(0));
         Self { prep, sessions, tree: Map::default(), zxid: 0 }
@@ -63,8 +62,7 @@ impl Bench {
 
     fn write(&mut self, request: WriteRequest<'_>) -> Entry {
         self.zxid += 1;
-        let origin = Origin { conn: ConnId(1), xid: 1 };
-        let write = ClientWrite { origin, session: S, ids: &[], request };
+        let write = Ask { session: S, cxid: 1, ids: &[], via: Via::Here, request };
         self.prep.write(Now::default(), Zxid(self.zxid), &write, &self.sessions, &self.tree)
     }
 

@@ -3,4 +3,4 @@
 pub mod password;
 mod tracker;
 
-pub use tracker::{SessionFault, Tracker};
+pub use tracker::{SessionFault, SessionIds, Tracker, Via};

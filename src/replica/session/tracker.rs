@@ -3,15 +3,26 @@
 //! Deadlines are rounded up to the next tick, so sessions end in batches: a silent session lives at least
 //! its timeout and at most a tick longer. Invariant: every session is in exactly one bucket, or closing.
 
-use crate::types::{Millis, Now, ServerId, SessionId};
+use crate::types::{LinkId, Millis, Now, ServerId, SessionId};
 use jute::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The server through which a session acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// This one.
+    Here,
+    /// The learner at the other end of this connection.
+    Learner(LinkId),
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Tracked {
     timeout: Millis,
     deadline: Millis,
     closing: bool,
+    /// Through whom it acts; `None` until it has acted since this server began to decide.
+    via: Option<Via>,
 }
 
 /// Why a session may not act.
@@ -21,6 +32,8 @@ pub enum SessionFault {
     Unknown,
     /// Its end has been ordered.
     Closing,
+    /// It acts through another server by now.
+    Moved,
 }
 
 impl SessionFault {
@@ -31,7 +44,34 @@ impl SessionFault {
         match self {
             Self::Unknown if !for_ephemeral => ErrorCode::UnknownSession,
             Self::Unknown | Self::Closing => ErrorCode::SessionExpired,
+            Self::Moved => ErrorCode::SessionMoved,
         }
+    }
+}
+
+/// Numbers for new sessions.
+#[derive(Debug)]
+pub struct SessionIds {
+    next: i64,
+}
+
+impl SessionIds {
+    /// They begin at a number made of server id and wall clock: unlike the time since boot that the reference
+    /// takes, that does not come again after a restart of the machine.
+    #[must_use]
+    pub fn new(server: ServerId, now: Now) -> Self {
+        let clock = (now.wall.wrapping_shl(24).cast_unsigned() >> 8).cast_signed();
+        Self { next: clock | server.0.wrapping_shl(56) }
+    }
+
+    /// The next one that nobody has.
+    pub fn take(&mut self, is_taken: impl Fn(SessionId) -> bool) -> SessionId {
+        let mut id = SessionId(self.next);
+        while id == SessionId::NONE || id.0 == jute::codes::CONTAINER_OWNER || is_taken(id) {
+            id = SessionId(id.0.wrapping_add(1));
+        }
+        self.next = id.0.wrapping_add(1);
+        id
     }
 }
 
@@ -39,42 +79,32 @@ impl SessionFault {
 #[derive(Debug)]
 pub struct Tracker {
     tick: i64,
-    next_id: i64,
     sessions: BTreeMap<SessionId, Tracked>,
     buckets: BTreeMap<Millis, BTreeSet<SessionId>>,
 }
 
 impl Tracker {
-    /// Starts with nobody. Ids begin at a number made of server id and wall clock: unlike the time since
-    /// boot that the reference takes, that does not come again after a restart of the machine.
+    /// Starts with nobody.
     #[must_use]
-    pub fn new(server: ServerId, tick: Millis, now: Now) -> Self {
-        let clock = (now.wall.wrapping_shl(24).cast_unsigned() >> 8).cast_signed();
-        let next_id = clock | server.0.wrapping_shl(56);
-        Self { tick: tick.0.max(1), next_id, sessions: BTreeMap::new(), buckets: BTreeMap::new() }
+    pub fn new(tick: Millis) -> Self {
+        Self { tick: tick.0.max(1), sessions: BTreeMap::new(), buckets: BTreeMap::new() }
     }
 
     fn deadline(&self, at: Millis, timeout: Millis) -> Millis {
         Millis((at.0.saturating_add(timeout.0) / self.tick).saturating_add(1).saturating_mul(self.tick))
     }
 
-    /// A new session, alive from `now`.
-    pub fn open(&mut self, timeout: Millis, now: Millis) -> SessionId {
-        let mut id = SessionId(self.next_id);
-        while id == SessionId::NONE || id.0 == jute::codes::CONTAINER_OWNER || self.sessions.contains_key(&id)
-        {
-            id = SessionId(id.0.wrapping_add(1));
-        }
-        self.next_id = id.0.wrapping_add(1);
-        self.track(id, timeout, now);
-        id
+    /// Does anybody have this number?
+    #[must_use]
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
     }
 
     /// Watches over a session that is known already.
     pub fn track(&mut self, session: SessionId, timeout: Millis, now: Millis) {
         self.forget(session);
         let deadline = self.deadline(now, timeout);
-        self.sessions.insert(session, Tracked { timeout, deadline, closing: false });
+        self.sessions.insert(session, Tracked { timeout, deadline, closing: false, via: None });
         self.buckets.entry(deadline).or_default().insert(session);
     }
 
@@ -101,12 +131,27 @@ impl Tracker {
         }
     }
 
-    /// May the session act?
-    pub fn check(&self, session: SessionId) -> Result<(), SessionFault> {
+    /// May the session act, through this server?
+    pub fn check(&self, session: SessionId, via: Via) -> Result<(), SessionFault> {
         match self.sessions.get(&session) {
             None => Err(SessionFault::Unknown),
             Some(tracked) if tracked.closing => Err(SessionFault::Closing),
+            Some(Tracked { via: Some(owner), .. }) if *owner != via => Err(SessionFault::Moved),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// A session acts for the first time since this server began to decide: it stays with this one.
+    pub fn claim(&mut self, session: SessionId, via: Via) {
+        if let Some(tracked) = self.sessions.get_mut(&session) {
+            tracked.via.get_or_insert(via);
+        }
+    }
+
+    /// The session came back, through this server.
+    pub fn moves(&mut self, session: SessionId, via: Via) {
+        if let Some(tracked) = self.sessions.get_mut(&session) {
+            tracked.via = Some(via);
         }
     }
 
@@ -164,15 +209,28 @@ mod tests {
     use super::*;
 
     fn tracker() -> Tracker {
-        Tracker::new(ServerId(1), Millis(2000), Now { mono: Millis(0), wall: 0x123 })
+        Tracker::new(Millis(2000))
     }
 
     #[test]
     fn ids_carry_server_and_clock() {
-        let mut t = tracker();
-        let a = t.open(Millis(10_000), Millis(0));
+        let mut ids = SessionIds::new(ServerId(1), Now { mono: Millis(0), wall: 0x123 });
+        let a = ids.take(|_| false);
         assert_eq!(a.0, 0x0100_0000_0123_0000);
-        assert_eq!(t.open(Millis(10_000), Millis(0)).0, a.0 + 1);
+        assert_eq!(ids.take(|id| id.0 == a.0 + 1).0, a.0 + 2);
+    }
+
+    #[test]
+    fn a_session_acts_through_one_server() {
+        let mut t = tracker();
+        let there = Via::Learner(LinkId(4));
+        t.track(SessionId(7), Millis(5000), Millis(0));
+        assert_eq!(t.check(SessionId(7), there), Ok(()));
+        t.claim(SessionId(7), there);
+        t.claim(SessionId(7), Via::Here);
+        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Moved));
+        t.moves(SessionId(7), Via::Here);
+        assert_eq!(t.check(SessionId(7), there), Err(SessionFault::Moved));
     }
 
     #[test]
@@ -194,9 +252,9 @@ mod tests {
         assert!(t.take_expired(Millis(9000)).is_empty());
         assert_eq!(t.take_expired(Millis(10_000)).len(), 1);
         assert!(!t.touch(SessionId(7), Millis(5000), Millis(9500)), "closing sessions stay closing");
-        assert_eq!(t.check(SessionId(7)), Err(SessionFault::Closing));
+        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Closing));
         t.forget(SessionId(7));
-        assert_eq!(t.check(SessionId(7)), Err(SessionFault::Unknown));
+        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Unknown));
     }
 
     #[test]

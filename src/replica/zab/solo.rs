@@ -13,13 +13,15 @@ use std::collections::VecDeque;
 pub struct Solo {
     last: Zxid,
     outstanding: VecDeque<(Entry, Option<Origin>)>,
+    /// Syncs, and the transaction each of them waits for.
+    syncs: VecDeque<(Zxid, Origin)>,
 }
 
 impl Solo {
     /// Continues behind the last transaction on disk.
     #[must_use]
     pub fn new(last: Zxid) -> Self {
-        Self { last, outstanding: VecDeque::new() }
+        Self { last, outstanding: VecDeque::new(), syncs: VecDeque::new() }
     }
 
     /// Takes the next zxid; what is validated under it must be proposed.
@@ -37,7 +39,19 @@ impl Solo {
     /// Commits everything that is durable.
     pub fn flushed(&mut self, proof: Flushed, out: &mut Effects) {
         while let Some((entry, origin)) = self.outstanding.pop_front_if(|(e, _)| e.zxid <= proof.zxid()) {
+            let zxid = entry.zxid;
             out.push(Effect::Commit(Commit { entry: Committed::mint(entry), origin }));
+            while let Some((_, origin)) = self.syncs.pop_front_if(|(after, _)| *after <= zxid) {
+                out.push(Effect::Synced(origin));
+            }
+        }
+    }
+
+    /// A sync is done behind everything that was proposed before it.
+    pub fn sync(&mut self, origin: Origin, out: &mut Effects) {
+        match self.outstanding.back() {
+            None => out.push(Effect::Synced(origin)),
+            Some((entry, _)) => self.syncs.push_back((entry.zxid, origin)),
         }
     }
 
