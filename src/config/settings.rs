@@ -135,7 +135,7 @@ pub struct Effective {
 impl Effective {
     fn waits_for(&self, mode: Mode) -> Option<Feature> {
         let super::keys::Status::NotYet(feature) = self.key.status else { return None };
-        if self.origin == Origin::Default || (feature == Feature::Ensemble && mode == Mode::Standalone) {
+        if self.origin == Origin::Default || (feature == Feature::Oracle && mode == Mode::Standalone) {
             return None;
         }
         // A switch that is off asks for nothing.

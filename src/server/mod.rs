@@ -7,11 +7,15 @@ pub mod conns;
 pub mod core;
 mod disk;
 pub mod facts;
+mod history;
+mod perform;
+mod read_only;
 mod reaper;
 mod recovery;
 mod service;
 pub mod shutdown;
 mod snapshotter;
+mod standing;
 pub mod start;
 #[cfg(test)]
 mod tests;

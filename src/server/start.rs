@@ -268,7 +268,7 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
     let rules = rules(settings);
     let replica = Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine);
     let log = Arc::new(DiskLog::default());
-    log.start(opened, recovered.last_zxid)?;
+    log.start(opened, recovered.last_zxid, 0)?;
     let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);
     let core = Arc::new(Core::new(Parts {
         clock,
@@ -280,6 +280,7 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         counters,
         facts: Facts::of(settings),
         log: Box::new(Arc::clone(&log)),
+        peers: Box::new(()),
     }));
     log.connect(&core);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

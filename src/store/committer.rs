@@ -9,6 +9,7 @@
 use super::datadir::DataDir;
 use super::epochs::{self, EpochFile};
 use super::error::StoreError;
+use super::install;
 use super::options::StoreOptions;
 use super::truncate::{self, Truncated};
 use super::txn_log::{LogGauges, Room, TxnLog};
@@ -35,6 +36,8 @@ pub enum DiskCommand {
     SaveEpoch(EpochFile, Epoch),
     /// Forget everything behind this zxid.
     TruncateAfter(Zxid),
+    /// The snapshot of this name was installed: remove what it replaced, and go on behind it.
+    BeginBehind(Zxid),
     /// Begin a new log file with the next entry.
     Roll,
 }
@@ -50,6 +53,8 @@ pub enum DiskEvent {
     EpochSaved(EpochFile, Epoch),
     /// The log was cut.
     Truncated(Truncated),
+    /// Nothing is left of what an installed snapshot replaced.
+    Begun(Zxid),
     /// The disk failed. Nothing is done or reported any more: end the process.
     Fatal(StoreError),
 }
@@ -113,6 +118,13 @@ impl DiskWork {
                         truncate::after(&self.dir, &self.options, to).inspect_err(|_| self.log.poison())?;
                     self.log.restart_behind(done.last);
                     report(DiskEvent::Truncated(done));
+                }
+                DiskCommand::BeginBehind(last) => {
+                    self.commit(report)?;
+                    self.log.roll()?;
+                    install::finish(&self.dir).inspect_err(|_| self.log.poison())?;
+                    self.log.restart_behind(last);
+                    report(DiskEvent::Begun(last));
                 }
                 DiskCommand::Roll => {
                     self.commit(report)?;

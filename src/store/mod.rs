@@ -10,6 +10,7 @@ pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod format;
+pub mod install;
 pub mod log_reader;
 pub mod options;
 pub mod purge;
@@ -103,6 +104,16 @@ impl Store {
         let outcome = snapshots::write(&self.dir, zxid, self.options.compression, source, between);
         self.snapshotting.store(false, Ordering::Release);
         outcome
+    }
+
+    /// Writes a snapshot that replaces the whole history here, on the caller's thread. Nothing else may be writing
+    /// snapshots, and [`DiskCommand::BeginBehind`] has to follow before anything is logged.
+    pub fn install(
+        &self,
+        zxid: Zxid,
+        source: &mut dyn SnapshotSource,
+    ) -> Result<Option<Written>, StoreError> {
+        install::write(&self.dir, zxid, self.options.compression, source)
     }
 
     /// Recovers once more, after a truncation: the disk thread must be idle, as it is when it has reported it.

@@ -275,10 +275,28 @@ pub(super) fn client_address(
     Ok(Some(found))
 }
 
+/// What between servers would be without the protection, or the vote, that the operator asked for: refused, because
+/// going on without it is worse than not starting.
+fn refuse_unserved(reader: &Reader, quorum: &Quorum) -> Result<(), ConfigError> {
+    let asked = [
+        ("sslQuorum", quorum.tls, "TLS between servers"),
+        ("portUnification", quorum.port_unification, "TLS between servers"),
+        ("quorum.auth.enableSasl", quorum.sasl, "SASL between servers"),
+        ("oraclePath", quorum.oracle_path.is_some(), "the oracle of two voters"),
+    ];
+    match asked.iter().find(|(_, is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((key, _, what)) => Err(reader
+            .fault(key, format!("Quoll does not have {what} yet"))
+            .remedy(format!("remove {key} to run without it"))),
+    }
+}
+
 pub(super) fn check_ensemble(reader: &Reader, quorum: &Quorum, mode: Mode) -> Result<(), ConfigError> {
     if mode == Mode::Standalone {
         return Ok(());
     }
+    refuse_unserved(reader, quorum)?;
     let missing = |name: &str, value: i32| match value {
         0 => {
             Err(reader.fault(name, format!("{name} is not set")).expected("a number of ticks in an ensemble"))

@@ -134,6 +134,9 @@ enum Stage {
     Done,
 }
 
+/// What ends the stream between servers.
+const SIGNATURE: &[u8] = b"\0\0\0\x0aBenWasHere";
+
 /// Reads a snapshot, window by window.
 #[derive(Clone)]
 pub struct Decoder {
@@ -144,6 +147,8 @@ pub struct Decoder {
     /// Bytes of the current window that were consumed.
     used: usize,
     limit: usize,
+    /// The stream between servers: no header, no seals, no sections, and a signature at the end.
+    bare: bool,
 }
 
 impl fmt::Debug for Decoder {
@@ -159,7 +164,13 @@ impl Decoder {
     /// A decoder that refuses any string or buffer longer than `limit`.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { stage: Stage::Header, adler: Adler32::new(), summed: 0, used: 0, limit }
+        Self { stage: Stage::Header, adler: Adler32::new(), summed: 0, used: 0, limit, bare: false }
+    }
+
+    /// A decoder of the stream that a leader sends behind SNAP. Its end tells nothing.
+    #[must_use]
+    pub fn stream(limit: usize) -> Self {
+        Self { stage: Stage::SessionCount, bare: true, ..Self::new(limit) }
     }
 
     /// Consumed bytes of the window.
@@ -196,6 +207,17 @@ impl Decoder {
                 }
                 Stage::Acls(left) => self.acl(&mut r, left).map(Some),
                 Stage::Nodes => self.node(&mut r),
+                Stage::Trailer if self.bare && !last && rest.len() < SIGNATURE.len() => {
+                    return Ok(Step::More);
+                }
+                Stage::Trailer if self.bare => {
+                    if !rest.starts_with(SIGNATURE) {
+                        return Err(Fault::Malformed("the signature behind the tree is not there"));
+                    }
+                    self.used += SIGNATURE.len();
+                    self.stage = Stage::Done;
+                    return Ok(Step::Item(Item::End(Trailer::default())));
+                }
                 Stage::Trailer if !last && rest.len() < 4096 => return Ok(Step::More),
                 Stage::Trailer => {
                     let trailer = self.trailer(window)?;
@@ -229,6 +251,9 @@ impl Decoder {
     }
 
     fn sum(&mut self, window: &[u8], to: usize) {
+        if self.bare {
+            return;
+        }
         self.adler.write(window.get(self.summed..to).unwrap_or_default());
         self.summed = to;
     }
@@ -370,6 +395,16 @@ impl Encoder {
         writer::i32(&mut out, MAGIC);
         writer::i32(&mut out, 2);
         writer::i64(&mut out, -1);
+        Self::begin(out, sessions, acls)
+    }
+
+    /// The same as it goes to a learner behind SNAP: without a header. [`Encoder::sign`] ends it.
+    #[must_use]
+    pub fn stream(sessions: &[(SessionId, i32)], acls: &[(i64, Vec<Acl<'static>>)]) -> Self {
+        Self::begin(Vec::with_capacity(64 * 1024), sessions, acls)
+    }
+
+    fn begin(mut out: Vec<u8>, sessions: &[(SessionId, i32)], acls: &[(i64, Vec<Acl<'static>>)]) -> Self {
         writer::count(&mut out, Some(sessions.len()));
         for (id, timeout) in sessions {
             writer::i64(&mut out, id.0);
@@ -405,6 +440,12 @@ impl Encoder {
         self.sum();
         self.buffer.clear();
         self.summed = 0;
+    }
+
+    /// Ends the nodes of a stream, and signs it.
+    pub fn sign(&mut self) {
+        writer::text(&mut self.buffer, Some("/"));
+        self.buffer.extend_from_slice(SIGNATURE);
     }
 
     /// Ends the nodes, seals, and writes the sections: the digest when there is one, the last zxid only
@@ -483,6 +524,31 @@ mod tests {
                 Step::Item(Item::End(trailer)) => return Ok((sessions, acls, nodes, trailer)),
             }
         }
+    }
+
+    #[test]
+    fn the_stream_between_servers_ends_with_its_signature() {
+        let mut e = Encoder::stream(&[(SessionId(7), 4000)], &[]);
+        e.node("", None, -1, &StatPersisted::default());
+        e.node("/a", Some(b"x"), -1, &StatPersisted::default());
+        e.sign();
+        let mut bytes = e.buffered().to_vec();
+        assert!(bytes.starts_with(&[0, 0, 0, 1]) && bytes.ends_with(b"BenWasHere"));
+        let whole = bytes.len();
+        bytes.extend_from_slice(b"next packet");
+        let mut decoder = Decoder::stream(LIMIT);
+        let mut items = 0;
+        for to in 0..=bytes.len() {
+            match decoder.step(&bytes[..to], false).unwrap() {
+                Step::More => {}
+                Step::Item(Item::End(trailer)) => {
+                    assert_eq!((to, decoder.used(), items, trailer), (whole, whole, 3, Trailer::default()));
+                    return;
+                }
+                Step::Item(_) => items += 1,
+            }
+        }
+        panic!("no end");
     }
 
     fn sample(trailer: &Trailer) -> Vec<u8> {
