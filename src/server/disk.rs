@@ -73,7 +73,7 @@ impl DiskLog {
         match (event, core) {
             (DiskEvent::Fatal(error), _) => shutdown::fatal(&error),
             (DiskEvent::Truncated(done), _) => self.changed(Changed::Cut(done)),
-            (DiskEvent::Begun(_), _) => self.changed(Changed::Begun),
+            (DiskEvent::Restarted(_), _) => self.changed(Changed::Begun),
             (DiskEvent::Flushed(proof), Some(core)) => {
                 self.measure(&core);
                 core.flushed(proof);

@@ -68,9 +68,9 @@ pub(super) fn install(core: Arc<Core>, log: Arc<DiskLog>, link: LinkId, last: Zx
         let guard = log.change_history();
         let Some(store) = log.store() else { return Ok(()) };
         let mut source = Whole { walk: SnapshotWalk::new(&machine), machine: &machine };
-        let Some(written) = store.install(last, &mut source)? else { return Ok(()) };
+        let written = store.write_received(last, &mut source)?;
         drop(store);
-        let Some(Changed::Begun) = guard.change(DiskCommand::BeginBehind(last)) else { return Ok(()) };
+        let Some(Changed::Begun) = guard.change(DiskCommand::Restart(last)) else { return Ok(()) };
         let took = core.clock.mono().0.saturating_sub(began.0);
         tracing::info!("Snapshot of the leader in place in {took} ms: {}", written.path.display());
         drop(core.replace_tree(machine));

@@ -36,10 +36,10 @@ pub enum DiskCommand {
     SaveEpoch(EpochFile, Epoch),
     /// Forget everything behind this zxid.
     TruncateAfter(Zxid),
-    /// The snapshot of this name was installed: remove what it replaced, and go on behind it.
-    BeginBehind(Zxid),
     /// Begin a new log file with the next entry.
     Roll,
+    /// The snapshot of this name, which came from a leader, is the history from here on: remove what it replaced.
+    Restart(Zxid),
 }
 
 /// What the disk thread reports. The callback runs on that thread and must not wait for it.
@@ -53,8 +53,8 @@ pub enum DiskEvent {
     EpochSaved(EpochFile, Epoch),
     /// The log was cut.
     Truncated(Truncated),
-    /// Nothing is left of what an installed snapshot replaced.
-    Begun(Zxid),
+    /// The history begins with this snapshot now.
+    Restarted(Zxid),
     /// The disk failed. Nothing is done or reported any more: end the process.
     Fatal(StoreError),
 }
@@ -119,12 +119,12 @@ impl DiskWork {
                     self.log.restart_behind(done.last);
                     report(DiskEvent::Truncated(done));
                 }
-                DiskCommand::BeginBehind(last) => {
+                DiskCommand::Restart(at) => {
                     self.commit(report)?;
                     self.log.roll()?;
                     install::finish(&self.dir).inspect_err(|_| self.log.poison())?;
-                    self.log.restart_behind(last);
-                    report(DiskEvent::Begun(last));
+                    self.log.restart_behind(at);
+                    report(DiskEvent::Restarted(at));
                 }
                 DiskCommand::Roll => {
                     self.commit(report)?;
