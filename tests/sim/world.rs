@@ -11,6 +11,7 @@ use super::plan::{KINDS, Kind, Plan};
 use super::rng::Rng;
 use super::server::Server;
 use super::truth::Truth;
+use crate::check::{self, Judged, Terms};
 use crate::check::history::{Digest, History, Logged};
 use quoll::replica::zab::Notification;
 use quoll::replica::{HistoryPlan, LinkInput};
@@ -161,6 +162,7 @@ pub struct World {
     pub open_cuts: u32,
     /// Clients ask nothing more.
     pub quiet: bool,
+    pub judged: Judged,
 }
 
 /// What a run comes to.
@@ -206,6 +208,7 @@ impl World {
             invariants: true,
             open_cuts: 0,
             quiet: false,
+            judged: Judged::default(),
             plan,
         };
         for n in 0..world.servers.len() {
@@ -298,8 +301,10 @@ impl World {
         for (zxid, payload) in &self.truth.committed {
             self.history.logs.push(Logged { server: 0, zxid: *zxid, payload: payload.to_vec() });
         }
-        if let Err(why) = crate::check::all(&self.history) {
-            self.fail(|| why);
+        let terms = Terms { tick: self.plan.tick as u64 * 1000, ..Terms::default() };
+        match check::all(&self.history, &terms) {
+            Ok(judged) => self.judged = judged,
+            Err(why) => self.fail(|| why),
         }
     }
 
