@@ -71,7 +71,9 @@ struct Case<'a, T> {
 
 impl<T> Case<'_, T> {
     fn check_session(&self, for_ephemeral: bool) -> Result<(), Fault> {
-        self.sessions.check(self.session, self.via).map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
+        self.sessions
+            .check(self.session, self.via, for_ephemeral)
+            .map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
     }
 }
 
