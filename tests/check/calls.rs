@@ -27,7 +27,9 @@ fn name(call: &Call) -> String {
 fn fits(op: &Op, change: &Change) -> bool {
     match (op, change) {
         (Op::Create { path, data, ephemeral, sequential }, Change::Create(made, d, e, _)) => {
-            data == d && ephemeral == e && if *sequential { made.starts_with(path.as_str()) } else { made == path }
+            data == d
+                && ephemeral == e
+                && if *sequential { made.starts_with(path.as_str()) } else { made == path }
         }
         (Op::Delete { path, .. }, Change::Delete(p)) => path == p,
         (Op::Set { path, data, .. }, Change::Set(p, d, _)) => path == p && data == d,
@@ -61,12 +63,15 @@ pub fn durable(history: &History, log: &[Txn]) -> Result<(), String> {
     }
     for call in history.calls.iter().filter(|c| is_write(&c.op)) {
         let logged = by_request.get(&(call.session, call.xid));
-        let failed_multi =
-            |t: &Txn| matches!(&t.change, Change::Multi(parts) if parts.iter().any(|p| matches!(p, Change::Error(_))));
+        let failed_multi = |t: &Txn| matches!(&t.change, Change::Multi(parts) if parts.iter().any(|p| matches!(p, Change::Error(_))));
         let Some(done) = &call.done else {
             // Nobody knows whether it was done; if it was, then as it was asked.
             match logged {
-                Some(txn) if !matches!(txn.change, Change::Error(_)) && !failed_multi(txn) && !fits(&call.op, &txn.change) => {
+                Some(txn)
+                    if !matches!(txn.change, Change::Error(_))
+                        && !failed_multi(txn)
+                        && !fits(&call.op, &txn.change) =>
+                {
                     return Err(format!("B: {} became {:?}", name(call), txn.change));
                 }
                 _ => continue,
@@ -89,7 +94,12 @@ pub fn durable(history: &History, log: &[Txn]) -> Result<(), String> {
                 _ => false,
             };
             if !told {
-                return Err(format!("B: {} failed with {} and is in the log: {:?}", name(call), done.err, txn.change));
+                return Err(format!(
+                    "B: {} failed with {} and is in the log: {:?}",
+                    name(call),
+                    done.err,
+                    txn.change
+                ));
             }
         }
     }
@@ -134,8 +144,12 @@ pub fn ordered_writes(history: &History) -> Result<(), String> {
 /// # Errors
 /// The first answer out of order.
 pub fn fifo(history: &History) -> Result<usize, String> {
-    let seen: HashMap<u64, i64> =
-        history.connects.iter().filter(|c| c.answer.is_some_and(|a| a.session != 0)).map(|c| (c.conn, c.seen)).collect();
+    let seen: HashMap<u64, i64> = history
+        .connects
+        .iter()
+        .filter(|c| c.answer.is_some_and(|a| a.session != 0))
+        .map(|c| (c.conn, c.seen))
+        .collect();
     // Of a connection: the last answer's place, the highest zxid, and whether an answer was left out.
     let mut conns: HashMap<u64, (u64, i64, Option<&Call>)> = HashMap::new();
     let mut answers = 0;
@@ -193,7 +207,11 @@ pub fn synced(history: &History, terms: &Terms) -> Result<(), String> {
             }
         }
         if done.zxid < *floor {
-            return Err(format!("S: {} was answered at 0x{:x}, behind a sync for 0x{floor:x}", name(call), done.zxid));
+            return Err(format!(
+                "S: {} was answered at 0x{:x}, behind a sync for 0x{floor:x}",
+                name(call),
+                done.zxid
+            ));
         }
     }
     Ok(())
@@ -272,7 +290,13 @@ fn judge_open(
             Err(why) => {
                 if next > *high {
                     wrong.get_or_insert_with(|| {
-                        format!("R: {} was told {:?} ({}) at 0x{:x}: {why}", name(call), done.reply, done.err, done.zxid)
+                        format!(
+                            "R: {} was told {:?} ({}) at 0x{:x}: {why}",
+                            name(call),
+                            done.reply,
+                            done.err,
+                            done.zxid
+                        )
                     });
                     return false;
                 }
@@ -369,7 +393,13 @@ pub fn expiry(history: &History, log: &[Txn], terms: &Terms) -> Result<(), Strin
         .collect();
     for end in ends {
         let Some(timeout) = timeouts.get(&end.session) else { continue };
-        let seen = history.calls.iter().filter_map(|c| c.done.as_ref()).filter(|d| d.zxid >= end.zxid).map(|d| d.at).min();
+        let seen = history
+            .calls
+            .iter()
+            .filter_map(|c| c.done.as_ref())
+            .filter(|d| d.zxid >= end.zxid)
+            .map(|d| d.at)
+            .min();
         let heard = history
             .calls
             .iter()

@@ -24,7 +24,10 @@ pub fn agreed(history: &History) -> Result<Vec<Txn>, String> {
     let mut before: BTreeMap<i64, i64> = BTreeMap::new();
     for logged in history.logs.iter().filter(|l| l.server != 0) {
         if all.get(&logged.zxid).is_none_or(|(payload, _)| *payload != logged.payload) {
-            return Err(format!("A: server {} has 0x{:x}, which is not in the order", logged.server, logged.zxid));
+            return Err(format!(
+                "A: server {} has 0x{:x}, which is not in the order",
+                logged.server, logged.zxid
+            ));
         }
         if before.insert(logged.server, logged.zxid).is_some_and(|last| last >= logged.zxid) {
             return Err(format!("A: the log of server {} goes back to 0x{:x}", logged.server, logged.zxid));
@@ -56,9 +59,13 @@ pub fn agreed(history: &History) -> Result<Vec<Txn>, String> {
 pub fn replicas(history: &History) -> Result<(), String> {
     let mut seen: BTreeMap<i64, (u64, u64, i64)> = BTreeMap::new();
     for digest in &history.digests {
-        let (tree, rest, server) = *seen.entry(digest.zxid).or_insert((digest.tree, digest.rest, digest.server));
+        let (tree, rest, server) =
+            *seen.entry(digest.zxid).or_insert((digest.tree, digest.rest, digest.server));
         if tree != digest.tree {
-            return Err(format!("X: the trees of servers {server} and {} differ at 0x{:x}", digest.server, digest.zxid));
+            return Err(format!(
+                "X: the trees of servers {server} and {} differ at 0x{:x}",
+                digest.server, digest.zxid
+            ));
         }
         if rest != digest.rest {
             return Err(format!(

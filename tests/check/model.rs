@@ -83,10 +83,12 @@ impl Model {
     /// # Errors
     /// Why it cannot stand here.
     pub fn apply(&mut self, txn: &Txn, touched: &mut Vec<Touch>) -> Result<(), String> {
-        let refuse = |why: String| Err(format!("{why} (transaction 0x{:x} of session 0x{:x})", txn.zxid, txn.session));
+        let refuse =
+            |why: String| Err(format!("{why} (transaction 0x{:x} of session 0x{:x})", txn.zxid, txn.session));
         match &txn.change {
             Change::Open(timeout) => {
-                if self.sessions.insert(txn.session, *timeout).is_some() || self.ended.contains(&txn.session) {
+                if self.sessions.insert(txn.session, *timeout).is_some() || self.ended.contains(&txn.session)
+                {
                     return refuse("E: a session begins twice".into());
                 }
             }
@@ -127,7 +129,10 @@ impl Model {
                 self.delete(txn.zxid, path, touched)
             }
             Change::Set(path, data, version) => {
-                let node = self.nodes.get_mut(path).ok_or_else(|| format!("M: {path} is written and is not there"))?;
+                let node = self
+                    .nodes
+                    .get_mut(path)
+                    .ok_or_else(|| format!("M: {path} is written and is not there"))?;
                 if *version != node.version + 1 {
                     return Err(format!("M: {path} goes from version {} to {version}", node.version));
                 }
@@ -140,9 +145,11 @@ impl Model {
                 touched.push((3, "/zookeeper/config".to_owned()));
                 Ok(())
             }
-            Change::SetAcl(path, _) | Change::Check(path) => {
-                self.nodes.get(path).map(|_| ()).ok_or_else(|| format!("M: {path} is checked and is not there"))
-            }
+            Change::SetAcl(path, _) | Change::Check(path) => self
+                .nodes
+                .get(path)
+                .map(|_| ())
+                .ok_or_else(|| format!("M: {path} is checked and is not there")),
             Change::Multi(parts) => {
                 if parts.iter().any(|part| matches!(part, Change::Error(_))) {
                     return Ok(());
@@ -166,12 +173,17 @@ impl Model {
         if self.nodes.contains_key(path) {
             return Err(format!("M: {path} is made and is there"));
         }
-        let parent = self.nodes.get_mut(parent_path).ok_or_else(|| format!("M: {path} is made without a parent"))?;
+        let parent =
+            self.nodes.get_mut(parent_path).ok_or_else(|| format!("M: {path} is made without a parent"))?;
         if parent.owner != 0 {
             return Err(format!("M: {path} is made below an ephemeral"));
         }
         // A sequential node is numbered by its parent's counter, which never goes back.
-        let digits = name.len().checked_sub(10).and_then(|at| name.get(at..)).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+        let digits = name
+            .len()
+            .checked_sub(10)
+            .and_then(|at| name.get(at..))
+            .filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
         if let Some(number) = digits.and_then(|d| d.parse::<i32>().ok())
             && number != parent.made
         {
@@ -185,7 +197,8 @@ impl Model {
         parent.children.insert(name.to_owned());
         touched.push((1, path.to_owned()));
         touched.push((4, parent_path.to_owned()));
-        let node = Node { data: data.to_vec(), czxid: zxid, mzxid: zxid, pzxid: zxid, owner, ..Node::default() };
+        let node =
+            Node { data: data.to_vec(), czxid: zxid, mzxid: zxid, pzxid: zxid, owner, ..Node::default() };
         self.nodes.insert(path.to_owned(), node);
         if owner != 0 {
             self.owned.entry(owner).or_default().insert(path.to_owned());
@@ -196,7 +209,9 @@ impl Model {
     fn delete(&mut self, zxid: i64, path: &str, touched: &mut Vec<Touch>) -> Result<(), String> {
         match self.nodes.get(path) {
             None => return Err(format!("M: {path} is deleted and is not there")),
-            Some(node) if !node.children.is_empty() => return Err(format!("M: {path} is deleted with children")),
+            Some(node) if !node.children.is_empty() => {
+                return Err(format!("M: {path} is deleted with children"));
+            }
             Some(_) => self.nodes.remove(path),
         };
         let (parent, name) = split(path);

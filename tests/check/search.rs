@@ -62,7 +62,9 @@ fn collect<'h>(call: &'h Call, nodes: &mut BTreeMap<&'h str, Vec<Item>>) {
     };
     let done = call.done.as_ref();
     match &call.op {
-        Op::Set { path, version, .. } => add(path, Asked::Set(*version), done.and_then(|d| told(&d.reply, d.err))),
+        Op::Set { path, version, .. } => {
+            add(path, Asked::Set(*version), done.and_then(|d| told(&d.reply, d.err)))
+        }
         // A node with children cannot be created or deleted in a way that its version alone explains.
         Op::Create { path, sequential: false, .. } => {
             add(path, Asked::Create, done.and_then(|d| told(&d.reply, d.err)));

@@ -1,8 +1,8 @@
 //! Transactions as plain values, read from the bytes that logs and proposals share.
 
 use jute::records::txn::{
-    CheckVersionTxn, CloseSessionTxn, CreateContainerTxn, CreateSessionTxn, CreateTtlTxn, CreateTxn, DeleteTxn,
-    ErrorTxn, MultiTxn, SetAclTxn, SetDataTxn, TxnHeader,
+    CheckVersionTxn, CloseSessionTxn, CreateContainerTxn, CreateSessionTxn, CreateTtlTxn, CreateTxn,
+    DeleteTxn, ErrorTxn, MultiTxn, SetAclTxn, SetDataTxn, TxnHeader,
 };
 use jute::{OpCode, Reader, Record, Text};
 
@@ -77,7 +77,9 @@ fn change(op: i32, r: &mut Reader<'_>) -> Result<Change, String> {
             let t = CreateContainerTxn::read(r).map_err(bad)?;
             Change::Create(own(t.path), bytes(t.data), false, t.parent_c_version)
         }
-        OpCode::Delete | OpCode::DeleteContainer => Change::Delete(own(DeleteTxn::read(r).map_err(bad)?.path)),
+        OpCode::Delete | OpCode::DeleteContainer => {
+            Change::Delete(own(DeleteTxn::read(r).map_err(bad)?.path))
+        }
         OpCode::SetData => {
             let t = SetDataTxn::read(r).map_err(bad)?;
             Change::Set(own(t.path), bytes(t.data), t.version)
@@ -90,7 +92,9 @@ fn change(op: i32, r: &mut Reader<'_>) -> Result<Change, String> {
         OpCode::Check => Change::Check(own(CheckVersionTxn::read(r).map_err(bad)?.path)),
         OpCode::Multi => {
             let parts = MultiTxn::read(r).map_err(bad)?.txns.unwrap_or_default();
-            let part = |p: &jute::records::txn::SubTxn<'_>| change(p.op, &mut Reader::new(p.data.unwrap_or_default()));
+            let part = |p: &jute::records::txn::SubTxn<'_>| {
+                change(p.op, &mut Reader::new(p.data.unwrap_or_default()))
+            };
             Change::Multi(parts.iter().map(part).collect::<Result<_, _>>()?)
         }
         other => return Err(format!("{other:?} is no transaction")),

@@ -59,7 +59,8 @@ pub fn all(history: &History, touched: &Touched, judged: &mut Judged) -> Result<
     for call in &history.calls {
         if let Some(done) = &call.done {
             conns.entry(call.conn).or_default().push((done.order, Received::Reply(call)));
-            *watched.entry(call.conn).or_default() |= watch_of(call).is_some() || matches!(call.op, Op::SetWatches(_));
+            *watched.entry(call.conn).or_default() |=
+                watch_of(call).is_some() || matches!(call.op, Op::SetWatches(_));
         }
     }
     for event in &history.events {
@@ -124,7 +125,9 @@ fn judge(received: &[(u64, Received<'_>)], touched: &Touched, judged: &mut Judge
         for (zxid, kind, path) in says(watch, touched) {
             due.insert((zxid, kind, path), ());
             if zxid <= highest && !came.contains_key(&(zxid, kind, path)) {
-                return Err(format!("W: kind {kind} at {path} by 0x{zxid:x} was lost to {watch:?} before 0x{highest:x}"));
+                return Err(format!(
+                    "W: kind {kind} at {path} by 0x{zxid:x} was lost to {watch:?} before 0x{highest:x}"
+                ));
             }
             judged.due += usize::from(zxid <= highest);
         }
@@ -143,7 +146,8 @@ fn says<'t>(watch: &Watch, touched: &'t Touched) -> Vec<(i64, i32, &'t str)> {
     let mut found = Vec::new();
     let mut at = |path: &'t str, touches: &[(i64, i32)]| {
         let from = touches.partition_point(|(zxid, _)| *zxid <= watch.since);
-        let heard = touches.get(from..).unwrap_or_default().iter().filter(|(_, kind)| watch.mode.hears(*kind));
+        let heard =
+            touches.get(from..).unwrap_or_default().iter().filter(|(_, kind)| watch.mode.hears(*kind));
         if watch.mode.once() {
             found.extend(heard.take(1).map(|(zxid, kind)| (*zxid, *kind, path)));
         } else {
@@ -152,7 +156,9 @@ fn says<'t>(watch: &Watch, touched: &'t Touched) -> Vec<(i64, i32, &'t str)> {
     };
     if watch.mode == Mode::Recursive {
         for (path, touches) in touched {
-            let below = path.strip_prefix(watch.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let below = path
+                .strip_prefix(watch.path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             if below || watch.path == "/" {
                 at(path, touches);
             }
@@ -180,7 +186,8 @@ fn rewatch(
     call: &Call,
 ) -> Result<(), String> {
     let there = |path: &str| matches!(last(touched, path, zxid, &[1, 2]), Some((_, 1)));
-    let changed = |path: &str, kinds: &[i32]| last(touched, path, zxid, kinds).is_some_and(|(z, _)| z > again.relative);
+    let changed =
+        |path: &str, kinds: &[i32]| last(touched, path, zxid, kinds).is_some_and(|(z, _)| z > again.relative);
     let mut due: Vec<(i32, String)> = Vec::new();
     let mut keep = |path: &String, mode| watches.push(Watch { path: path.clone(), since: zxid, mode });
     for path in &again.data {
@@ -208,6 +215,9 @@ fn rewatch(
     if due == came {
         Ok(())
     } else {
-        Err(format!("W: coming back at 0x{zxid:x} with {again:?}, {:?} was told, not {due:?} ({})", came, call.conn))
+        Err(format!(
+            "W: coming back at 0x{zxid:x} with {again:?}, {:?} was told, not {due:?} ({})",
+            came, call.conn
+        ))
     }
 }

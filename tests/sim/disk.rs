@@ -35,15 +35,6 @@ pub enum Job {
     Snapshot(Zxid, Box<Image>),
 }
 
-/// What comes back from the disk.
-#[derive(Debug)]
-pub enum Report {
-    /// As the store says it.
-    Store(DiskEvent),
-    /// A snapshot from the leader is durable under this name.
-    Installed(Zxid),
-}
-
 /// A tree as a snapshot has it.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
@@ -106,7 +97,7 @@ pub struct Disk {
     work: DiskWork,
     waiting: VecDeque<Job>,
     /// What is done and not told yet, each with the number of operations it rests on.
-    running: VecDeque<(usize, Report)>,
+    running: VecDeque<(usize, DiskEvent)>,
     /// Operations that everything told so far rests on.
     told: usize,
     files: SimFiles,
@@ -252,14 +243,15 @@ impl Disk {
                 batch.push(command);
             }
         }
-        let mut report = |event| running.push_back((files.recorded(), Report::Store(event)));
+        let mut report = |event| running.push_back((files.recorded(), event));
         if !batch.is_empty() {
             work.run(batch, &mut report)?;
         }
         match waiting.pop_front() {
             Some(Job::Install(last, mut image)) => {
                 snapshots::write(dir, last, quoll::store::Compression::Plain, &mut *image, &mut || true)?;
-                running.push_back((files.recorded(), Report::Installed(last)));
+                let mut report = |event| running.push_back((files.recorded(), event));
+                work.run([DiskCommand::Restart(last)], &mut report)?;
             }
             Some(Job::Snapshot(zxid, mut image)) => {
                 snapshots::write(dir, zxid, quoll::store::Compression::Plain, &mut *image, &mut || true)?;
@@ -270,7 +262,7 @@ impl Disk {
     }
 
     /// The next thing to tell, now that its time has passed.
-    pub fn tell(&mut self) -> Option<Report> {
+    pub fn tell(&mut self) -> Option<DiskEvent> {
         let (ops, report) = self.running.pop_front()?;
         self.told = self.told.max(ops);
         Some(report)

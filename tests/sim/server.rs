@@ -4,7 +4,7 @@
 //! snapshots. Bugs that live in a performer are planted here.
 
 use super::bugs::{self, Bug};
-use super::disk::{Disk, Image, Job, MACHINE, Report, begin_at, options};
+use super::disk::{Disk, Image, Job, MACHINE, begin_at, options};
 use super::net::{End, Host, Message};
 use super::plan::{Kind, Plan};
 use super::truth::Held;
@@ -405,7 +405,7 @@ impl World {
                         replica.step(now, Input::EpochSaved(f, e), machine, effects)
                     }
                     DiskEvent::Truncated(t) => replica.step(now, Input::Truncated(t.last), machine, effects),
-                    DiskEvent::SnapshotDue | DiskEvent::Fatal(_) => {}
+                    DiskEvent::SnapshotDue | DiskEvent::Restarted(_) | DiskEvent::Fatal(_) => {}
                 }
                 continue;
             }
@@ -860,12 +860,7 @@ impl World {
         };
         let mut walking = begin_walk(&candidate);
         let _ = slice(&mut walking, &candidate, u32::MAX);
-        let newer = self.servers[n].held.last() > last;
         if let Some(live) = &mut self.servers[n].live {
-            if newer {
-                live.disk.submit(Job::Command(DiskCommand::TruncateAfter(last)));
-            }
-            live.disk.submit(Job::Command(DiskCommand::Roll));
             live.disk.submit(Job::Install(last, Box::new(walking.image)));
             live.installing = Some((link, candidate));
         }
@@ -899,25 +894,25 @@ impl World {
         let Some(live) = self.live(n, life) else { return };
         let Some(report) = live.disk.tell() else { return };
         match report {
-            Report::Store(DiskEvent::Flushed(proof)) => {
+            DiskEvent::Flushed(proof) => {
                 live.durable = live.durable.max(proof.zxid());
                 self.servers[n].held.flushed(proof.zxid());
                 self.step(n, Input::Flushed(proof));
             }
-            Report::Store(DiskEvent::EpochSaved(file, epoch)) => self.step(n, Input::EpochSaved(file, epoch)),
-            Report::Store(DiskEvent::SnapshotDue) => {
+            DiskEvent::EpochSaved(file, epoch) => self.step(n, Input::EpochSaved(file, epoch)),
+            DiskEvent::SnapshotDue => {
                 if !live.walks.contains_key(&None) {
                     live.walks.insert(None, begin_walk(&live.machine));
                     self.after(1_000, Happening::Walk(n, life, None));
                 }
             }
-            Report::Store(DiskEvent::Truncated(done)) => {
+            DiskEvent::Truncated(done) => {
                 if live.installing.is_none() {
                     self.truncated(n, done.last);
                 }
             }
-            Report::Store(DiskEvent::Fatal(error)) => self.die(n, &error.to_string()),
-            Report::Installed(last) => {
+            DiskEvent::Fatal(error) => self.die(n, &error.to_string()),
+            DiskEvent::Restarted(last) => {
                 live.durable = last;
                 if let Some((link, candidate)) = live.installing.take() {
                     live.machine = candidate;
@@ -980,15 +975,7 @@ impl World {
         let live = self.servers[n].live.as_ref()?;
         let until = live.durable;
         let all = self.logged(n, Zxid(-1), until);
-        let at = all.iter().rev().map(|e| e.zxid).find(|z| *z <= zxid);
-        let begins = all
-            .first()
-            .is_some_and(|e| e.zxid == Zxid(1) || (e.zxid.epoch() == Epoch(1) && e.zxid.counter() == 1));
-        let at = match at {
-            Some(at) => at,
-            None if begins => Zxid::ZERO,
-            None => return None,
-        };
+        let at = all.iter().rev().map(|e| e.zxid).find(|z| *z <= zxid)?;
         let mut last = at;
         for entry in all.iter().filter(|e| e.zxid > at) {
             if !quoll::store::log_reader::follows(last, entry.zxid) {
