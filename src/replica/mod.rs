@@ -255,10 +255,7 @@ fn step_member<T: TreeView>(
     let flow = match (&mut *role, input) {
         (Role::Looking(looking), input) => looking.step(&mut ctx, input),
         // Whoever leads or learns answers those who look, and lets nothing else in.
-        (_, Input::Vote(from, notification)) => {
-            election::answer(&mut ctx, from, &notification);
-            Flow::Stay
-        }
+        (_, Input::Vote(from, notification)) => election::answer(&mut ctx, from, &notification),
         (Role::Leading(leading), input) => leading.step(&mut ctx, input),
         (Role::Learning(learning), input) => learning.step(&mut ctx, input),
     };

@@ -10,6 +10,7 @@ pub mod learning;
 pub mod ledger;
 pub mod looking;
 pub mod member;
+pub mod membership;
 mod packet;
 mod solo;
 pub mod view;
