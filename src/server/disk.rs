@@ -42,7 +42,7 @@ impl DiskLog {
             }
             DiskEvent::SnapshotDue => snapshotter::spawn(core, Arc::clone(self)),
             DiskEvent::Fatal(error) => shutdown::fatal(&error),
-            DiskEvent::EpochSaved(..) | DiskEvent::Truncated(_) => {}
+            DiskEvent::EpochSaved(..) | DiskEvent::Truncated(_) | DiskEvent::Restarted(_) => {}
         }
     }
 

@@ -37,6 +37,8 @@ pub enum DiskCommand {
     TruncateAfter(Zxid),
     /// Begin a new log file with the next entry.
     Roll,
+    /// The snapshot of this name replaces the history: forget every transaction and snapshot behind it.
+    Restart(Zxid),
 }
 
 /// What the disk thread reports. The callback runs on that thread and must not wait for it.
@@ -50,6 +52,8 @@ pub enum DiskEvent {
     EpochSaved(EpochFile, Epoch),
     /// The log was cut.
     Truncated(Truncated),
+    /// The history begins with this snapshot now.
+    Restarted(Zxid),
     /// The disk failed. Nothing is done or reported any more: end the process.
     Fatal(StoreError),
 }
@@ -113,6 +117,13 @@ impl DiskWork {
                         truncate::after(&self.dir, &self.options, to).inspect_err(|_| self.log.poison())?;
                     self.log.restart_behind(done.last);
                     report(DiskEvent::Truncated(done));
+                }
+                DiskCommand::Restart(at) => {
+                    self.commit(report)?;
+                    self.log.roll()?;
+                    truncate::restart(&self.dir, &self.options, at).inspect_err(|_| self.log.poison())?;
+                    self.log.restart_behind(at);
+                    report(DiskEvent::Restarted(at));
                 }
                 DiskCommand::Roll => {
                     self.commit(report)?;

@@ -12,10 +12,12 @@ pub mod files;
 pub mod format;
 pub mod log_reader;
 pub mod options;
+pub mod plan;
 pub mod purge;
 pub mod recover;
 pub mod replay;
 pub mod snapshots;
+pub mod stream;
 pub mod truncate;
 pub mod txn_log;
 
@@ -28,8 +30,10 @@ pub use format::names::Compression;
 pub use format::snapshot::{Trailer, TreeDigest};
 pub use log_reader::History;
 pub use options::{HolePolicy, StoreOptions};
+pub use plan::Plan;
 pub use recover::{Phase, Progress, Recovered, Restore};
 pub use snapshots::{SnapshotSource, Written};
+pub use stream::{Fed, Incoming, Outgoing};
 pub use truncate::Truncated;
 pub use txn_log::LogGauges;
 
@@ -118,6 +122,22 @@ impl Store {
     pub fn read_from(&self, after: Zxid) -> Result<History, StoreError> {
         let until = self.log_gauges().durable_zxid();
         History::new(self.dir.clone(), self.options.limit, after, until)
+    }
+
+    /// A way through the log on disk for a learner whose last transaction is `after`, if it costs less than a
+    /// snapshot: see [`plan`]. Reads files; not for a thread that others wait for.
+    pub fn plan_history(&self, after: Zxid, factor: f64) -> Result<Option<Plan>, StoreError> {
+        let until = self.log_gauges().durable_zxid();
+        plan::plan(&self.dir, self.options.limit, after, until, factor)
+    }
+
+    /// Writes a tree that came from a leader as the snapshot of this name, durably, on the caller's thread. The
+    /// history must then be made to begin there: [`DiskCommand::Restart`].
+    pub fn write_received(&self, zxid: Zxid, source: &mut dyn SnapshotSource) -> Result<Written, StoreError> {
+        match snapshots::write(&self.dir, zxid, self.options.compression, source, &mut || true)? {
+            Some(written) => Ok(written),
+            None => Err(StoreError::Lost(format!("the snapshot {zxid} of the leader was given up"))),
+        }
     }
 
     /// Removes what is no longer needed.
