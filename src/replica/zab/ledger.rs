@@ -30,6 +30,8 @@ pub struct Ledger {
     last_logged: Zxid,
     durable: Zxid,
     committed: Zxid,
+    /// Where the log on disk ends, while the tree of an observer without a disk is ahead of it.
+    stored: Option<Zxid>,
 }
 
 /// Does `next` follow `last` without a gap: the next counter, or a later epoch?
@@ -51,6 +53,7 @@ impl Ledger {
             last_logged: last,
             durable: last,
             committed: last,
+            stored: None,
         };
         let mut before = None;
         for entry in recovered {
@@ -146,6 +149,21 @@ impl Ledger {
         Some(entry)
     }
 
+    /// Commits a transaction that the log will not see: an observer without a disk has heard of it. A restart
+    /// begins again at [`Ledger::stored`].
+    pub fn commit_unlogged(&mut self, entry: Entry, origin: Option<Origin>, out: &mut Effects) {
+        self.stored.get_or_insert(self.last_logged);
+        (self.last_logged, self.durable, self.committed) = (entry.zxid, entry.zxid, entry.zxid);
+        self.remember(entry.clone());
+        out.push(Effect::Commit(Commit { entry: Committed::mint(entry), origin }));
+    }
+
+    /// Where the log on disk ends, if the tree is ahead of it. Nothing may be appended then.
+    #[must_use]
+    pub fn stored(&self) -> Option<Zxid> {
+        self.stored
+    }
+
     /// A role ends: the tree takes what was logged and not committed, as it would after a restart.
     pub fn settle(&mut self, out: &mut Effects) {
         if self.tail.is_empty() {
@@ -171,6 +189,7 @@ impl Ledger {
             self.forget();
         }
         (self.last_logged, self.durable, self.committed) = (last, last, last);
+        self.stored = None;
     }
 
     /// The history was replaced by a snapshot that ends here.
@@ -178,6 +197,7 @@ impl Ledger {
         self.tail.clear();
         self.forget();
         (self.last_logged, self.durable, self.committed) = (last, last, last);
+        self.stored = None;
     }
 
     fn forget(&mut self) {
