@@ -153,8 +153,9 @@ impl Ledger {
     /// begins again at [`Ledger::stored`].
     pub fn commit_unlogged(&mut self, entry: Entry, origin: Option<Origin>, out: &mut Effects) {
         self.stored.get_or_insert(self.last_logged);
+        let before = self.committed;
         (self.last_logged, self.durable, self.committed) = (entry.zxid, entry.zxid, entry.zxid);
-        self.remember(entry.clone());
+        self.remember(Some(before), entry.clone());
         out.push(Effect::Commit(Commit { entry: Committed::mint(entry), origin }));
     }
 
