@@ -549,6 +549,8 @@ pub struct Audit {
 pub struct Quorum {
     /// Who belongs to the ensemble; empty if there are no server lines.
     pub membership: Membership,
+    /// A newer membership that was proposed and, as far as this server knows, not agreed (`.dynamic.next`).
+    pub proposed: Option<Membership>,
     /// The number in the `myid` file, if there is one.
     pub my_id: Option<i64>,
     /// Role of this server.

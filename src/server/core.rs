@@ -33,7 +33,7 @@ use jute::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
@@ -136,6 +136,8 @@ pub struct Core {
     pub(super) started: Millis,
     /// What the server is to its clients; changes under the brain's lock only.
     pub(super) standing: StandingCell,
+    /// It leads, be it for itself only (`leaderServes=no`).
+    pub(super) is_leading: AtomicBool,
     /// Since when it has been that, on the monotonic clock.
     pub(super) serving_since: AtomicI64,
     /// When the brain wants to hear that time has passed; the largest number: never.
@@ -238,6 +240,7 @@ impl Core {
             applying: Mutex::new(()),
             started,
             standing: StandingCell::new(standing),
+            is_leading: AtomicBool::new(false),
             serving_since: AtomicI64::new(started.0),
             deadline: AtomicI64::new(i64::MAX),
             candidates: Mutex::default(),
@@ -277,6 +280,11 @@ impl Core {
         if self.deadline.swap(due, Relaxed) > due {
             self.peers.rearm();
         }
+    }
+
+    /// Does this server decide about writes: alone, or as a leader?
+    pub(super) fn decides(&self) -> bool {
+        self.standing.get() == Standing::Alone || self.is_leading.load(Relaxed)
     }
 
     /// When the brain wants to hear that time has passed, if ever.

@@ -124,6 +124,7 @@ impl Core {
     /// back.
     fn become_(&self, stage: Stage, handed: &mut usize, outcome: &mut Outcome) {
         let (before, now) = (self.standing.get(), Standing::of(stage));
+        self.is_leading.store(matches!(stage, Stage::Leading { .. }), Relaxed);
         if stage == Stage::Looking {
             self.counters.looking.fetch_add(1, Relaxed);
         }

@@ -178,6 +178,15 @@ impl Opened {
         recover::recover(&self.dir, &self.options, sink, progress)
     }
 
+    /// Nothing was ever written here: no history, and no promise to a leader.
+    pub fn is_blank(&self) -> Result<bool, StoreError> {
+        let epoch = |file| epochs::read(&self.dir, file).map(|epoch| epoch.is_some());
+        Ok(self.dir.log_files()?.is_empty()
+            && self.dir.snapshot_files()?.is_empty()
+            && !epoch(EpochFile::Accepted)?
+            && !epoch(EpochFile::Current)?)
+    }
+
     /// The epoch files of an ensemble member, judged against the end of its history. A standalone server
     /// leaves them alone.
     pub fn epochs(&self, last: Zxid) -> Result<Epochs, StoreError> {

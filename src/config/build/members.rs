@@ -68,6 +68,8 @@ pub(super) fn quorum(
         Some(name) => from_dynamic_file(reader, name, zoo, several, world)?,
         None => from_main_file(reader, zoo, several)?,
     };
+    let proposed = dynamic_file.as_ref().and_then(|_| from_next_file(reader, several, world));
+    let proposed = proposed.filter(|proposed| proposed.version > membership.version);
     for name in ["server.*", "group*", "weight*"] {
         reader.family(name);
     }
@@ -101,6 +103,7 @@ pub(super) fn quorum(
     let writes_disk = reader.switch("syncEnabled")?;
     let quorum = Quorum {
         membership,
+        proposed,
         my_id,
         role,
         init_limit,
@@ -218,6 +221,19 @@ fn from_dynamic_file(
     })?;
     membership.version = ensemble::version_in_name(name);
     Ok(membership)
+}
+
+/// The membership that was proposed last. One that cannot be read is as good as none: whoever leads tells it again.
+fn from_next_file(reader: &mut Reader, several: bool, world: &dyn World) -> Option<Membership> {
+    let name = format!("{}.dynamic.next", reader.source.as_deref()?);
+    let text = world.read(Path::new(&name)).ok()?;
+    match Membership::from_text(&text, several) {
+        Ok(membership) => Some(membership),
+        Err(error) => {
+            reader.warn("dynamicConfigFile", format!("{name} is not used: {error}"));
+            None
+        }
+    }
 }
 
 fn my_id(paths: &Paths, world: &dyn World) -> Result<Option<i64>, ConfigError> {
