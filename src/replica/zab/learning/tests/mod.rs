@@ -2,6 +2,7 @@
 
 mod clients;
 mod fuzz;
+mod masters;
 mod phases;
 mod roles;
 
