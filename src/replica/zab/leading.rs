@@ -6,7 +6,7 @@
 mod agreement;
 mod beat;
 mod broadcast;
-mod decision;
+pub(super) mod decision;
 mod discovery;
 mod learner;
 mod order;
