@@ -40,6 +40,9 @@ impl WriteOp<'_> {
     }
 }
 
+/// Where the membership stands.
+const CONFIG_NODE: &str = "/zookeeper/config";
+
 /// A create in any of its forms.
 struct Create<'r> {
     op: OpCode,
@@ -322,6 +325,31 @@ impl Prep {
         writer::text(out, Some(path));
         writer::buffer(out, r.data);
         writer::i32(out, version);
+        Ok(())
+    }
+
+    /// The configuration's node gets the text of another membership; its version starts anew at -1, as in the
+    /// reference.
+    pub(super) fn set_config<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let node = self.node(case, CONFIG_NODE)?;
+        self.permit(case, &node, perms::WRITE)?;
+        let mut after = node.clone();
+        after.stat.version = -1;
+        after.stat.mzxid = case.zxid.0;
+        after.stat.mtime = case.now.wall;
+        after.data_len = i64::try_from(text.len()).unwrap_or(i64::MAX);
+        if self.pending.digest.is_some() {
+            after.body_crc = digest::body(CONFIG_NODE, Some(text));
+        }
+        self.pending.change(case.zxid, CONFIG_NODE, Some(&node), Some(after));
+        writer::text(out, Some(CONFIG_NODE));
+        writer::buffer(out, Some(text));
+        writer::i32(out, -1);
         Ok(())
     }
 

@@ -124,6 +124,8 @@ pub struct Member {
     pub others: Trace,
     /// On whose votes this server leads, before it has its epoch.
     pub mandate: Option<Mandate>,
+    /// What a leader sent did not fit to the history here: only a snapshot leads on.
+    pub needs_snapshot: bool,
     /// Round of the last election.
     pub round: i64,
     /// The vote that others are told: while looking the current one, later the one that won.
@@ -189,6 +191,7 @@ impl Member {
             fresh,
             others: Trace::None,
             mandate: None,
+            needs_snapshot: false,
             round: 0,
             vote: Vote { leader: id, zxid: applied, epoch: current },
             state: PeerState::Looking,
