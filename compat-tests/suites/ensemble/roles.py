@@ -32,7 +32,7 @@ def observe(servers: Ensemble) -> None:
     same(modes[3:], ["observer", "observer"], "modes of the observers")
     leader = servers.leader()
     table = leader.mntr()
-    same(table.get("zk_followers"), "2", "zk_followers")
+    same(table.get("zk_synced_followers"), "2", "zk_synced_followers")
     same(table.get("zk_learners"), "4", "zk_learners")
     same(table.get("zk_synced_observers"), "2", "zk_synced_observers")
 
