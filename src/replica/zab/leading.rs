@@ -126,8 +126,8 @@ impl Leading {
     fn packet<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, link: LinkId, packet: Packet) -> Flow {
         let until = self.beat.tick() + ctx.me.ensemble.sync_limit;
         let Some(learner) = self.learners.get_mut(link) else { return Flow::Stay };
-        if learner.at > At::Silent {
-            learner.until = learner.until.max(until);
+        if learner.at >= At::Adopted {
+            learner.until = until;
         }
         match (learner.at, packet) {
             (At::Silent, Packet::Hello(hello)) => self.hello(ctx, link, hello),

@@ -220,7 +220,8 @@ impl Learners {
     pub(super) fn up_to_date(&mut self, link: LinkId, last: Zxid, now: Millis, out: &mut Effects) {
         let Some(learner) = self.by_link.get_mut(&link) else { return };
         learner.at = At::Serving;
-        if !learner.observer && last > learner.base.max(learner.early) {
+        // It will acknowledge the proposals that it got, if there are any in this epoch.
+        if !learner.observer && last.counter() != 0 && last > learner.base.max(learner.early) {
             learner.watch = Some((last, now));
         }
         out.push(Effect::Send(link, Packet::UpToDate));
