@@ -153,8 +153,8 @@ pub struct World {
     trace: u64,
     /// No more faults: all is healed.
     pub calm: bool,
-    /// The lines of a replay.
-    pub told: Option<Vec<String>>,
+    /// Tells everything: a replay.
+    pub aloud: bool,
     pub failure: Option<String>,
     /// Until then clients write and do nothing else.
     pub started_writing: u64,
@@ -171,7 +171,7 @@ pub struct Outcome {
     pub trace: u64,
     pub events: u64,
     pub counts: [u64; KINDS.len()],
-    pub calls: usize,
+    pub judged: Judged,
     pub failure: Option<String>,
 }
 
@@ -202,7 +202,7 @@ impl World {
             events: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             calm: false,
-            told: None,
+            aloud: false,
             failure: None,
             started_writing: 0,
             invariants: true,
@@ -255,8 +255,8 @@ impl World {
 
     /// A line of a replay.
     pub fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Some(told) = &mut self.told {
-            told.push(format!("{:>12} {}", self.now, line()));
+        if self.aloud {
+            println!("{:>12} {}", self.now, line());
         }
     }
 
@@ -314,7 +314,7 @@ impl World {
             trace: self.trace,
             events: self.events,
             counts: self.counts,
-            calls: self.history.calls.len(),
+            judged: self.judged,
             failure: self.failure.clone(),
         }
     }

@@ -153,8 +153,9 @@ impl Ledger {
     /// begins again at [`Ledger::stored`].
     pub fn commit_unlogged(&mut self, entry: Entry, origin: Option<Origin>, out: &mut Effects) {
         self.stored.get_or_insert(self.last_logged);
-        (self.last_logged, self.durable, self.committed) = (entry.zxid, entry.zxid, entry.zxid);
-        self.remember(entry.clone());
+        let before = std::mem::replace(&mut self.committed, entry.zxid);
+        (self.last_logged, self.durable) = (entry.zxid, entry.zxid);
+        self.remember(Some(before), entry.clone());
         out.push(Effect::Commit(Commit { entry: Committed::mint(entry), origin }));
     }
 
