@@ -9,6 +9,7 @@
 use super::datadir::DataDir;
 use super::epochs::{self, EpochFile};
 use super::error::StoreError;
+use super::install;
 use super::options::StoreOptions;
 use super::truncate::{self, Truncated};
 use super::txn_log::{LogGauges, Room, TxnLog};
@@ -37,7 +38,7 @@ pub enum DiskCommand {
     TruncateAfter(Zxid),
     /// Begin a new log file with the next entry.
     Roll,
-    /// The snapshot of this name replaces the history: forget every transaction and snapshot behind it.
+    /// The snapshot of this name, which came from a leader, is the history from here on: remove what it replaced.
     Restart(Zxid),
 }
 
@@ -121,7 +122,7 @@ impl DiskWork {
                 DiskCommand::Restart(at) => {
                     self.commit(report)?;
                     self.log.roll()?;
-                    truncate::restart(&self.dir, &self.options, at).inspect_err(|_| self.log.poison())?;
+                    install::finish(&self.dir).inspect_err(|_| self.log.poison())?;
                     self.log.restart_behind(at);
                     report(DiskEvent::Restarted(at));
                 }

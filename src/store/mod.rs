@@ -10,6 +10,7 @@ pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod format;
+pub mod install;
 pub mod log_reader;
 pub mod options;
 pub mod plan;
@@ -132,9 +133,10 @@ impl Store {
     }
 
     /// Writes a tree that came from a leader as the snapshot of this name, durably, on the caller's thread. The
-    /// history must then be made to begin there: [`DiskCommand::Restart`].
+    /// history must then be made to begin there, before anything is logged: [`DiskCommand::Restart`]. Nothing else may
+    /// be writing snapshots meanwhile.
     pub fn write_received(&self, zxid: Zxid, source: &mut dyn SnapshotSource) -> Result<Written, StoreError> {
-        match snapshots::write(&self.dir, zxid, self.options.compression, source, &mut || true)? {
+        match install::write(&self.dir, zxid, self.options.compression, source)? {
             Some(written) => Ok(written),
             None => Err(StoreError::Lost(format!("the snapshot {zxid} of the leader was given up"))),
         }
@@ -174,6 +176,15 @@ impl Opened {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Recovered, StoreError> {
         recover::recover(&self.dir, &self.options, sink, progress)
+    }
+
+    /// Nothing was ever written here: no history, and no promise to a leader.
+    pub fn is_blank(&self) -> Result<bool, StoreError> {
+        let epoch = |file| epochs::read(&self.dir, file).map(|epoch| epoch.is_some());
+        Ok(self.dir.log_files()?.is_empty()
+            && self.dir.snapshot_files()?.is_empty()
+            && !epoch(EpochFile::Accepted)?
+            && !epoch(EpochFile::Current)?)
     }
 
     /// The epoch files of an ensemble member, judged against the end of its history. A standalone server

@@ -72,22 +72,6 @@ pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<T
     Ok(Truncated { last: if recoverable { to } else { Zxid::ZERO }, recoverable })
 }
 
-/// A snapshot of this name came from a leader and is on disk: whatever is behind it here is of another history.
-/// Newer snapshots go first, newest first: until the
-/// last of them is gone a start still finds the old history whole, and then it finds the new one.
-pub(crate) fn restart(dir: &DataDir, options: &StoreOptions, at: Zxid) -> Result<(), StoreError> {
-    let cannot = |e: StoreError| StoreError::Truncate { to: at, why: e.to_string() };
-    forget_mark(dir).map_err(cannot)?;
-    for snapshot in dir.snapshot_files().map_err(cannot)?.iter().filter(|s| s.zxid > at) {
-        dir.files.remove(&snapshot.path).map_err(|e| cannot(StoreError::io("remove", &snapshot.path, e)))?;
-        dir.files.sync_dir(&dir.snaps).map_err(|e| cannot(StoreError::io("sync", &dir.snaps, e)))?;
-    }
-    for file in dir.log_files().map_err(cannot)?.iter().rev() {
-        cut_file(dir, options, file, at).map_err(cannot)?;
-    }
-    Ok(())
-}
-
 /// The note of what is durable must not outlive what is cut on purpose.
 pub(crate) fn forget_mark(dir: &DataDir) -> Result<(), StoreError> {
     let path = dir.logs.join(names::MARK);
@@ -227,16 +211,6 @@ mod tests {
         let done = after(&dir, &options, Zxid(5)).unwrap();
         assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
         assert!(left(&sim).is_empty());
-    }
-
-    #[test]
-    fn a_snapshot_of_a_leader_is_where_the_history_begins() {
-        let (sim, dir, options) = directory(&[&[1, 2, 3], &[4, 5]], &[(0, 0), (3, 3), (4, 4)]);
-        restart(&dir, &options, Zxid(3)).unwrap();
-        let names: Vec<String> = left(&sim).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["log.1", "snapshot.0", "snapshot.3"]);
-        assert!(sim.unsynced(sim.recorded()).is_empty());
-        restart(&dir, &options, Zxid(3)).unwrap();
     }
 
     #[test]

@@ -326,6 +326,7 @@ impl World {
     /// Goes on until then, or until `done`, which it returns.
     pub fn run_until(&mut self, until: u64, done: impl Fn(&Self) -> bool) -> bool {
         let mut n = 0_u32;
+        let mut spins = 0_u32;
         while self.failure.is_none() {
             n += 1;
             if n.is_multiple_of(32) && done(self) {
@@ -336,6 +337,13 @@ impl World {
                 return done(self);
             }
             let Some(due) = self.heap.pop() else { return false };
+            // A server that asks to be woken at once, again and again, would burn its processor.
+            spins = if due.at == self.now { spins + 1 } else { 0 };
+            if spins > 20_000 {
+                let what = format!("{:?}", due.what);
+                self.fail(|| format!("L: time stands still: {what}"));
+                break;
+            }
             self.now = due.at;
             if let Some(server) = due.what.server(&self.pipes)
                 && self.servers[server].paused_until > self.now

@@ -16,3 +16,6 @@ pub use links::{LinkSettings, Links};
 pub use mesh::{Mesh, MeshSettings, Roster};
 pub use place::{Door, Place};
 pub use service::{Fed, Feed, PeerService, SnapshotSink};
+
+#[cfg(test)]
+mod tests;

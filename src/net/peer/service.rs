@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 
 /// The server, as far as the sockets between servers see it. Methods run on the runtime's threads: they may lock for
-/// a moment, never wait.
+/// a moment, never wait. A call that was under way while the link was closed from here still arrives.
 pub trait PeerService: Send + Sync + 'static {
     /// A vote came.
     fn vote(&self, from: ServerId, notification: Notification);
@@ -28,12 +28,11 @@ pub trait PeerService: Send + Sync + 'static {
     /// The connection that was asked for stands.
     fn connected(&self, link: LinkId);
 
-    /// Packets of one link, in order, at least one. A call that was under way while the link was closed from here
-    /// still arrives.
+    /// Packets of one link, in order, at least one.
     fn packets(&self, link: LinkId, packets: Vec<Packet>);
 
     /// A link is over, or never came to be; nothing more comes from it. Not called for a link that was closed from
-    /// here, a call that was under way aside.
+    /// here.
     fn lost(&self, link: LinkId, reason: String);
 
     /// The whole tree follows on this link, as it was at `zxid`. What the service makes of it is its candidate for

@@ -124,7 +124,6 @@ impl Line {
         let ended = {
             let mut reader = Reader { line: self, service, from: &mut from, read, extent: Extent::new(most) };
             tokio::select! {
-                biased;
                 () = self.stop.cancelled() => None,
                 e = self.write(&mut to, &mut writing) => Some(e),
                 e = reader.run() => Some(e),
@@ -141,10 +140,11 @@ impl Line {
 
     async fn write(&self, to: &mut (impl AsyncWrite + Unpin), writing: &mut Writing) -> Result<(), String> {
         loop {
-            writing.flush(self, to, false).await?;
+            writing.flush(self, to).await?;
             match self.outbox.take().await {
                 Piece::Bytes(bytes) => writing.load(bytes),
                 Piece::Feed(mut feed) => {
+                    writing.long = true;
                     let mut more = true;
                     let mut ready = Vec::new();
                     while more || !ready.is_empty() {
@@ -157,12 +157,13 @@ impl Line {
                             Ok::<_, std::io::Error>((feed, out, more))
                         });
                         writing.load(std::mem::take(&mut ready));
-                        let (sent, made) = tokio::join!(writing.flush(self, to, true), making);
+                        let (sent, made) = tokio::join!(writing.flush(self, to), making);
                         sent?;
                         (feed, ready, more) = made.map_err(|e| e.to_string()).and_then(|made| {
                             made.map_err(|e| format!("cannot make what is to be sent: {e}"))
                         })?;
                     }
+                    writing.long = false;
                     self.pulse.fetch_add(1, Relaxed);
                 }
             }
@@ -177,10 +178,14 @@ impl Line {
         to: &mut (impl AsyncWrite + Unpin),
         writing: &mut Writing,
     ) -> Result<(), String> {
-        writing.flush(self, to, false).await?;
+        if writing.long {
+            // Half of something long is nothing, and what waits behind it must not pass for its other half.
+            return Ok(());
+        }
+        writing.flush(self, to).await?;
         while let Some(Piece::Bytes(bytes)) = self.outbox.try_take() {
             writing.load(bytes);
-            writing.flush(self, to, false).await?;
+            writing.flush(self, to).await?;
         }
         let _ = to.shutdown().await;
         let mut rest = [0; 4096];
@@ -194,6 +199,8 @@ impl Line {
 struct Writing {
     bytes: Vec<u8>,
     at: usize,
+    /// They are part of something long.
+    long: bool,
 }
 
 impl Writing {
@@ -201,24 +208,19 @@ impl Writing {
         (self.bytes, self.at) = (bytes, 0);
     }
 
-    async fn flush(
-        &mut self,
-        line: &Line,
-        to: &mut (impl AsyncWrite + Unpin),
-        long: bool,
-    ) -> Result<(), String> {
+    async fn flush(&mut self, line: &Line, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
         while let Some(rest) = self.bytes.get(self.at..).filter(|rest| !rest.is_empty()) {
             match to.write(rest).await {
                 Ok(0) => return Err("the connection takes nothing any more".to_owned()),
                 Ok(n) => self.at += n,
                 Err(e) => return Err(e.to_string()),
             }
-            if long {
+            if self.long {
                 line.pulse.fetch_add(1, Relaxed);
             }
         }
         let bytes = std::mem::take(&mut self.bytes);
-        if !long && !bytes.is_empty() {
+        if !self.long && !bytes.is_empty() {
             line.outbox.sent(bytes);
         }
         Ok(())

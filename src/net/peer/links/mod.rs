@@ -135,7 +135,9 @@ impl Links {
                 .and_then(|stream| tuning.apply(&stream).map(|()| stream).map_err(|e| e.to_string()))
             {
                 Ok(stream) => {
-                    shared.service.connected(link);
+                    if !line.stop.is_cancelled() {
+                        shared.service.connected(link);
+                    }
                     shared.carry(&line, stream, BytesMut::new()).await;
                 }
                 Err(reason) => {

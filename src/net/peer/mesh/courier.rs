@@ -9,7 +9,7 @@ use super::super::place::Place;
 use super::super::socket::{self, Tuning};
 use super::Shared;
 use super::desk::Desk;
-use super::talk::talk;
+use super::talk::{Ended, talk};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,18 +43,23 @@ pub(super) async fn run(shared: Arc<Shared>, desk: Arc<Desk>) {
 }
 
 async fn serve(shared: &Arc<Shared>, desk: &Arc<Desk>) {
-    let mut talking: Task<'_, String> = None;
+    let mut talking: Task<'_, Ended> = None;
     let mut dialing: Task<'_, Result<Option<TcpStream>, String>> = None;
     let mut waiting: Task<'_, ()> = None;
     let mut pause = FIRST_PAUSE;
+    let mut calling_back = false;
     loop {
         if let Some(stream) = desk.take_opened() {
             (dialing, waiting, pause) = (None, None, FIRST_PAUSE);
             talking = Some(Box::pin(shared.talk(desk, stream)));
         }
-        if let Some(places) = desk.take_call_back() {
+        // Calls back that are under way are finished first: strangers could end them by asking again and again.
+        let asked = if calling_back && dialing.is_some() { None } else { desk.take_call_back() };
+        if let Some(places) = asked {
+            calling_back = true;
             dialing = Some(Box::pin(shared.dial(desk, Some(places))));
         } else if talking.is_none() && dialing.is_none() && waiting.is_none() {
+            calling_back = false;
             if desk.has_mail() {
                 dialing = Some(Box::pin(shared.dial(desk, None)));
             } else if shared.dismiss(desk) {
@@ -66,15 +71,25 @@ async fn serve(shared: &Arc<Shared>, desk: &Arc<Desk>) {
             () = desk.call.notified() => {}
             // A new message is worth an attempt at once.
             () = desk.mail.notified(), if talking.is_none() => waiting = None,
-            reason = maybe(&mut talking) => {
-                tracing::info!("The election connection with server {} ended: {reason}", desk.server.0);
+            ended = maybe(&mut talking) => {
                 talking = None;
+                let Ended { reason, cut } = ended;
+                tracing::info!("The election connection with server {} ended: {reason}", desk.server.0);
+                if cut {
+                    desk.again();
+                }
+                if desk.has_mail() {
+                    waiting = Some(Box::pin(tokio::time::sleep(pause)));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                } else {
+                    pause = FIRST_PAUSE;
+                }
             }
             dialed = maybe(&mut dialing) => {
                 dialing = None;
                 match dialed {
                     Ok(Some(stream)) => {
-                        (waiting, pause) = (None, FIRST_PAUSE);
+                        waiting = None;
                         talking = Some(Box::pin(shared.talk(desk, stream)));
                     }
                     // Knocked: it calls back, or nobody is at home there.
@@ -101,7 +116,7 @@ impl Shared {
         }
     }
 
-    async fn talk(&self, desk: &Desk, stream: TcpStream) -> String {
+    async fn talk(&self, desk: &Desk, stream: TcpStream) -> Ended {
         talk(stream, desk, &*self.service, self.settings.hello_timeout).await
     }
 

@@ -10,7 +10,7 @@ use crate::types::Zxid;
 
 /// What a learner is sent first, and from where on transactions follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::replica::zab) enum Way {
     /// DIFF, and all that is remembered behind this.
     Diff(Zxid),
     /// TRUNC to here, and all that is remembered behind it.
@@ -34,7 +34,12 @@ fn is_beginning(zxid: Zxid) -> bool {
 }
 
 /// Decides over what is in memory.
-pub(super) fn decide(ledger: &Ledger, peer: Zxid, force_snapshot: bool, from_disk: bool) -> Way {
+pub(in crate::replica::zab) fn decide(
+    ledger: &Ledger,
+    peer: Zxid,
+    force_snapshot: bool,
+    from_disk: bool,
+) -> Way {
     let last = ledger.committed();
     if force_snapshot || peer < Zxid::ZERO {
         return Way::Snap;
@@ -60,7 +65,11 @@ pub(super) fn decide(ledger: &Ledger, peer: Zxid, force_snapshot: bool, from_dis
 
 /// Decides once the disk has answered. A learner whose last transaction is not in the log has something of an epoch
 /// that went on differently here: that is no case for the log.
-pub(super) fn decide_with_disk(ledger: &Ledger, peer: Zxid, plan: Option<HistoryPlan>) -> Way {
+pub(in crate::replica::zab) fn decide_with_disk(
+    ledger: &Ledger,
+    peer: Zxid,
+    plan: Option<HistoryPlan>,
+) -> Way {
     let Some(HistoryPlan { at, until }) = plan else { return Way::Snap };
     let shares = at == peer || (at < peer && is_beginning(peer));
     if !shares {

@@ -41,6 +41,24 @@ impl Kind {
     }
 }
 
+/// Sessions heard of between two pings, at most: more than one server has, but observers may say anything. Those
+/// beyond are left out, and heard of again.
+const TOUCHED: usize = 1 << 20;
+
+/// Who waits for a sync.
+#[derive(Debug, Clone, Copy)]
+enum Syncer {
+    Client(Origin),
+    Observer(LinkId),
+}
+
+/// Who waits to hear whether a session is alive.
+#[derive(Debug, Clone, Copy)]
+enum Reviver {
+    Client(ConnId, Millis),
+    Observer(LinkId),
+}
+
 /// Requests on their way to the leader.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -48,8 +66,8 @@ pub(super) struct Clients {
     /// By session and number; clients may use a number twice.
     requests: BTreeMap<(SessionId, i32), VecDeque<(Kind, Origin)>>,
     /// Answered in order, without a number.
-    syncs: VecDeque<Origin>,
-    revalidations: BTreeMap<SessionId, VecDeque<(ConnId, Millis)>>,
+    syncs: VecDeque<Syncer>,
+    revalidations: BTreeMap<SessionId, VecDeque<Reviver>>,
     /// Heard of since the last ping, with the timeouts; as many as there are sessions here.
     touched: BTreeMap<SessionId, Millis>,
     local: LocalSessions,
@@ -114,16 +132,18 @@ impl Clients {
         ids: &[Identity],
         body: &[u8],
     ) {
-        self.syncs.push_back(origin);
+        self.syncs.push_back(Syncer::Client(origin));
         self.send(ctx, (session, origin.xid), OpCode::Sync.code(), body, Some(ids));
     }
 
-    /// Everything that was committed before the oldest sync was sent has come.
-    pub(super) fn synced<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) {
+    /// Everything that was committed before the oldest sync was sent has come. Gives the observer whose sync it was.
+    pub(super) fn synced<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) -> Option<LinkId> {
         match self.syncs.pop_front() {
-            Some(origin) => ctx.emit(Effect::Synced(origin)),
+            Some(Syncer::Client(origin)) => ctx.emit(Effect::Synced(origin)),
+            Some(Syncer::Observer(link)) => return Some(link),
             None => ctx.warn("SYNC from the leader, and nobody waits for one"),
         }
+        None
     }
 
     pub(super) fn open<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, conn: ConnId, timeout: Millis) {
@@ -159,29 +179,69 @@ impl Clients {
             ctx.emit(Effect::Resumed { conn, session, timeout: Some(timeout) });
             return;
         }
-        self.revalidations.entry(session).or_default().push_back((conn, timeout));
+        self.revalidations.entry(session).or_default().push_back(Reviver::Client(conn, timeout));
         ctx.emit(Effect::Send(self.leader, Packet::Revalidate(session, timeout)));
     }
 
-    /// The leader says whether a session is alive.
-    pub(super) fn revalidated<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, session: SessionId, alive: bool) {
+    /// The leader says whether a session is alive. Gives the observer that had asked.
+    pub(super) fn revalidated<T: TreeView>(
+        &mut self,
+        ctx: &mut Ctx<'_, T>,
+        session: SessionId,
+        alive: bool,
+    ) -> Option<LinkId> {
         let Some(waiting) = self.revalidations.get_mut(&session) else {
             ctx.warn(format!("session {session} was revalidated, and nobody had asked"));
-            return;
+            return None;
         };
         let first = waiting.pop_front();
         if waiting.is_empty() {
             self.revalidations.remove(&session);
         }
-        if let Some((conn, timeout)) = first {
-            ctx.emit(Effect::Resumed { conn, session, timeout: alive.then_some(timeout) });
+        match first? {
+            Reviver::Client(conn, timeout) => {
+                ctx.emit(Effect::Resumed { conn, session, timeout: alive.then_some(timeout) });
+                None
+            }
+            Reviver::Observer(link) => Some(link),
+        }
+    }
+
+    /// Passes on what an observer asks. True if there will be an answer to pass back: requests come back as
+    /// transactions, which it finds itself.
+    pub(super) fn relay<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, link: LinkId, packet: Packet) -> bool {
+        let answered = match &packet {
+            Packet::Revalidate(session, _) => {
+                self.revalidations.entry(*session).or_default().push_back(Reviver::Observer(link));
+                true
+            }
+            Packet::Request(request) if request.op == OpCode::Sync.code() => {
+                self.syncs.push_back(Syncer::Observer(link));
+                true
+            }
+            _ => false,
+        };
+        ctx.emit(Effect::Send(self.leader, packet));
+        answered
+    }
+
+    /// Sessions that an observer has heard of.
+    pub(super) fn touch_elsewhere(&mut self, heard: &[(SessionId, Millis)]) {
+        for (session, timeout) in heard {
+            self.heard_of(*session, *timeout);
+        }
+    }
+
+    fn heard_of(&mut self, session: SessionId, timeout: Millis) {
+        if self.touched.len() < TOUCHED || self.touched.contains_key(&session) {
+            self.touched.insert(session, timeout);
         }
     }
 
     pub(super) fn touch(&mut self, heard: &[(SessionId, Millis, Millis)]) {
         for (session, timeout, at) in heard {
             if !self.local.touch(*session, *timeout, *at) {
-                self.touched.insert(*session, *timeout);
+                self.heard_of(*session, *timeout);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! synchronization puts it right; nothing is guessed.
 
 use super::clients::Clients;
+use super::master::Master;
 use super::{Next, stage, txn, writes_disk};
 use crate::replica::PeerStatus;
 use crate::replica::io::{Effect, Input, LinkInput};
@@ -24,6 +25,8 @@ pub(super) struct Live {
     /// Logged in this role, not acknowledged. No longer than what the leader has in flight and this disk has not.
     unacknowledged: VecDeque<Zxid>,
     clients: Clients,
+    /// Where this follower takes observers.
+    master: Option<Master>,
 }
 
 impl Live {
@@ -39,7 +42,8 @@ impl Live {
         ctx.me.vote.epoch = epoch;
         ctx.emit(Effect::Become(stage(observer, true)));
         let clients = Clients::new(ctx.me, link);
-        Self { link, observer, epoch, unacknowledged: VecDeque::new(), clients }
+        let master = (ctx.me.ensemble.observer_masters && !observer).then(|| Master::new(ctx));
+        Self { link, observer, epoch, unacknowledged: VecDeque::new(), clients, master }
     }
 
     pub(super) fn step<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, input: Input<'_>) -> Next {
@@ -49,11 +53,24 @@ impl Live {
                 LinkInput::Lost => return Next::leave("the connection to the leader is gone"),
                 LinkInput::Accepted | LinkInput::AcceptedObserver | LinkInput::Connected => {}
             },
-            Input::Link(link, LinkInput::Accepted | LinkInput::AcceptedObserver) => {
-                ctx.emit(Effect::Close(link));
+            Input::Link(link, what) => match (&mut self.master, what) {
+                (Some(master), LinkInput::AcceptedObserver) => master.accept(ctx, link),
+                (_, LinkInput::Accepted | LinkInput::AcceptedObserver) => ctx.emit(Effect::Close(link)),
+                (Some(master), what) => master.link(ctx, &mut self.clients, link, what),
+                (None, _) => {}
+            },
+            Input::History(link, plan) => {
+                if let Some(master) = &mut self.master {
+                    master.history(ctx, link, plan);
+                }
             }
             Input::Flushed(proof) => self.flushed(ctx, proof),
-            Input::Tick => self.clients.tick(ctx),
+            Input::Tick => {
+                self.clients.tick(ctx);
+                if let Some(master) = &mut self.master {
+                    master.tick(ctx);
+                }
+            }
             Input::Write(write) => self.clients.write(ctx, &write),
             Input::Sync { origin, session, ids, body } => {
                 self.clients.sync(ctx, origin, session, ids, body);
@@ -92,14 +109,26 @@ impl Live {
                 let heard = self.clients.take_touched();
                 ctx.emit(Effect::Send(self.link, Packet::Pong(zxid, heard)));
             }
-            Packet::Revalidated(session, alive) => self.clients.revalidated(ctx, session, alive),
-            Packet::Sync => self.clients.synced(ctx),
+            Packet::Revalidated(session, alive) => {
+                let asker = self.clients.revalidated(ctx, session, alive);
+                self.answer(ctx, asker, Packet::Revalidated(session, alive));
+            }
+            Packet::Sync => {
+                let asker = self.clients.synced(ctx);
+                self.answer(ctx, asker, Packet::Sync);
+            }
             Packet::Diff(_) | Packet::Trunc(_) | Packet::Snap(_) | Packet::LeaderInfo { .. } => {
                 return Next::leave(format!("{} after synchronization", packet.name()));
             }
             other => ctx.warn(format!("{} from the leader is ignored", other.name())),
         }
         Next::Stay
+    }
+
+    fn answer<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, asker: Option<LinkId>, packet: Packet) {
+        if let (Some(link), Some(master)) = (asker, &mut self.master) {
+            master.answer(ctx, link, packet);
+        }
     }
 
     /// Does it come right behind the last one? The reference only warns, and has a hole in its log.
@@ -132,6 +161,9 @@ impl Live {
         let flow = activate(ctx, &entry, activates);
         let origin = self.clients.origin_of(&entry);
         ctx.me.ledger.commit(origin, ctx.out);
+        if let Some(master) = &mut self.master {
+            master.committed(ctx, &entry, activates);
+        }
         flow.into()
     }
 
@@ -162,11 +194,13 @@ impl Live {
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
-        self.clients.deadline()
+        let pings = self.master.as_ref().and_then(Master::deadline);
+        self.clients.deadline().into_iter().chain(pings).min()
     }
 
     pub(super) fn fill(&self, peer: &mut PeerStatus) {
         (peer.pending_syncs, peer.local_sessions) = self.clients.figures();
+        peer.learners = self.master.as_ref().map(Master::learners).unwrap_or_default();
     }
 }
 

@@ -8,6 +8,7 @@ mod clients;
 mod connect;
 mod discovery;
 mod live;
+mod master;
 mod sync;
 mod txn;
 

@@ -3,11 +3,14 @@
 //! It orders nothing: the leader makes a transaction of what is answered here. Invariant: where reconfiguration is
 //! switched off nothing here changes anything; a membership in force is only ever replaced by a newer one.
 
-use super::member::{Ctx, Flow};
-use super::packet::Vote;
-use super::view::Views;
+#[cfg(test)]
+mod tests;
+
 use crate::config::ensemble::{self, HostPort, Member, Membership};
 use crate::replica::io::{ConfigEffect, Effect};
+use crate::replica::zab::member::{Ctx, Flow};
+use crate::replica::zab::packet::Vote;
+use crate::replica::zab::view::Views;
 use crate::state::TreeView;
 use crate::types::{ServerId, Zxid};
 use jute::ErrorCode;
