@@ -21,9 +21,7 @@ from harness.server import (  # noqa: E402
     remove_tree,
     serves,
 )
-from harness.suite import Report, Suite, discover, run_suite  # noqa: E402
-
-TARGETS = ("reference", "quoll")
+from harness.suite import TARGETS, Report, Suite, discover, run_suite  # noqa: E402
 
 
 def main() -> int:
@@ -31,10 +29,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, interrupted)
     suites = discover()
     if options.list:
-        print("\n".join(suite.name for suite in suites))
+        print("\n".join(suite.name for suite in suites if options.group in (None, suite.group)))
         return 0
     try:
-        chosen = choose(suites, options.suite)
+        chosen = choose([suite for suite in suites if options.group in (None, suite.group)], options.suite)
         return run_all(chosen, options)
     except HarnessError as error:
         print(f"run.py: {error}", file=sys.stderr)
@@ -46,8 +44,9 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--target", choices=(*TARGETS, "both"), help="the server to test (default: both)")
+    parser.add_argument("--target", choices=(*TARGETS, "both"), help="the server to test (default: both, and what else a suite knows)")
     parser.add_argument("--suite", nargs="+", action="extend", metavar="NAME", help="suites to run (default: all)")
+    parser.add_argument("--group", metavar="NAME", help="the suites of one group: single, ensemble, chaos (default: all)")
     parser.add_argument("--list", action="store_true", help="list the suites and end")
     parser.add_argument("--keep", action="store_true", help="keep the work directories and tell where they are")
     parser.add_argument("--verbose", action="store_true", help="print the whole output of every suite")
@@ -90,15 +89,16 @@ def run_all(suites: list[Suite], options: argparse.Namespace) -> int:
     if options.record:
         env["ZK_RECORD"] = "1"
     os.environ["COMPAT_CACHE"] = str(cache)
-    targets = TARGETS if options.target == "both" else (options.target,)
-    if "quoll" in targets and not options.connect:
+    turns = [(suite, target) for suite in suites for target in suite.targets if options.target in ("both", target)]
+    if not turns:
+        raise HarnessError(f"no suite chosen knows the target {options.target!r}")
+    if any(target != "reference" for _, target in turns) and not options.connect:
         quoll_binary()
     passed = failed = 0
-    for suite in suites:
-        for target in targets:
-            report = run_one(suite, target, env, options)
-            passed += report.passed
-            failed += report.failed
+    for suite, target in turns:
+        report = run_one(suite, target, env, options)
+        passed += report.passed
+        failed += report.failed
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
@@ -122,6 +122,8 @@ def run_in(work: Path, suite: Suite, target: str, env: dict[str, str], options: 
             if not serves(host, int(port)):
                 raise HarnessError(f"no server answers `srvr` at {options.connect}")
             address = options.connect
+        elif not suite.server:
+            address = ""
         else:
             server = Server(target, work, suite.settings, suite.variants)
             server.start()

@@ -20,6 +20,9 @@ from .server import ROOT, HarnessError, Server, Settings, die_with_parent
 SUITES = ROOT / "compat-tests" / "suites"
 DEFAULT_TIMEOUT = 300.0
 NOT_PROVISIONED = 3
+# The servers under test. `mixed` is for suites that start ensembles: of both kinds together.
+TARGETS = ("reference", "quoll", "mixed")
+SINGLE = "single"
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$")
 
 # What a suite finds as ZK_CTL. The harness keeps the server as its own child, so the script only asks.
@@ -54,6 +57,11 @@ class Suite:
     timeout: float = DEFAULT_TIMEOUT
     settings: Settings = field(default_factory=Settings)
     variants: dict[str, Settings] = field(default_factory=dict)
+    # Suites that run together: `single` with one server each, others with servers of their own.
+    group: str = SINGLE
+    targets: tuple[str, ...] = TARGETS[:2]
+    # Whether the harness is to start a server for it.
+    server: bool = True
 
 
 @dataclass
@@ -84,11 +92,21 @@ def load(path: Path) -> Suite:
         try:
             table = tomllib.loads(described.read_text())
             suite.timeout = float(table.pop("timeout", DEFAULT_TIMEOUT))
+            suite.group = str(table.pop("group", SINGLE))
+            suite.server = bool(table.pop("server", True))
+            suite.targets = targets_of(table.pop("targets", list(suite.targets)))
             suite.variants = {name: settings_of(row) for name, row in table.pop("variants", {}).items()}
             suite.settings = settings_of(table)
         except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
             raise HarnessError(f"{path.name}/suite.toml: {error}") from None
     return suite
+
+
+def targets_of(names: list) -> tuple[str, ...]:
+    for name in names:
+        if name not in TARGETS:
+            raise ValueError(f"unknown target {name!r}")
+    return tuple(names)
 
 
 def settings_of(table: dict) -> Settings:

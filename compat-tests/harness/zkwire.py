@@ -16,6 +16,7 @@ MULTI, CREATE2, RECONFIG, CHECK_WATCHES, REMOVE_WATCHES = 14, 15, 16, 17, 18
 CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, MULTI_READ = 19, 20, 21, 22
 AUTH, SET_WATCHES, SET_WATCHES2, ADD_WATCH, WHO_AM_I = 100, 101, 105, 106, 107
 CLOSE = -11
+EPHEMERAL_FLAG, SEQUENTIAL_FLAG = 1, 2
 
 EVENT_XID, PING_XID, AUTH_XID = -1, -2, -4
 PATIENCE = 10.0
@@ -59,23 +60,43 @@ def acls(entries) -> bytes:
     return packed
 
 
-def connect_request(timeout: int, session: int = 0, password: bytes = bytes(16), last_zxid: int = 0) -> bytes:
-    return struct.pack(">iqiq", 0, last_zxid, timeout, session) + buffer(password) + b"\0"
+def connect_request(
+    timeout: int, session: int = 0, password: bytes = bytes(16), last_zxid: int = 0, read_only: bool = False
+) -> bytes:
+    return struct.pack(">iqiq", 0, last_zxid, timeout, session) + buffer(password) + bytes([read_only])
 
 
 class Client:
     """A session. `events` collects the watch events that came before a reply that was waited for."""
 
-    def __init__(self, host: str, port: int, timeout: int = 30000, session: int = 0, password: bytes = bytes(16)):
-        self.conn = socket.create_connection((host, port), timeout=PATIENCE)
-        self.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeout: int = 30000,
+        session: int = 0,
+        password: bytes = bytes(16),
+        *,
+        last_zxid: int = 0,
+        read_only: bool = False,
+        patience: float = PATIENCE,
+    ):
+        self.patience = patience
+        self.conn = socket.create_connection((host, port), timeout=patience)
         self.events: deque[Event] = deque()
         self._xid = 0
         self._received = b""
-        self.send_frame(connect_request(timeout, session, password))
-        answer = self.read_frame()
+        try:
+            self.conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.send_frame(connect_request(timeout, session, password, last_zxid, read_only))
+            answer = self.read_frame(patience)
+        except BaseException:
+            self.conn.close()
+            raise
         _, self.timeout, self.session = struct.unpack_from(">iiq", answer)
         self.password = answer[20:36]
+        # Behind the password; servers that know no read-only mode leave it out.
+        self.read_only = answer[36:37] == b"\x01"
 
     @property
     def local_port(self) -> int:
@@ -96,7 +117,7 @@ class Client:
             xid = self._xid
         self.send_frame(struct.pack(">ii", xid, op) + body)
         while True:
-            reply = self._next(PATIENCE)
+            reply = self._next(self.patience)
             if reply.xid == xid:
                 return reply
 
