@@ -288,11 +288,6 @@ impl Abroad {
         sockets.mesh.update(roster);
         self.config.put(effect);
     }
-
-    /// The membership in force.
-    pub(super) fn membership(&self) -> Arc<Membership> {
-        Arc::clone(&self.known.lock().committed)
-    }
 }
 
 impl Peers for Arc<Abroad> {
