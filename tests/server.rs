@@ -229,12 +229,16 @@ fn memory_does_not_follow_announced_lengths() {
         client.ends();
     };
     (0..100).for_each(|_| huge(&server));
-    let before = server.resident();
-    for _ in 0..10 {
-        (0..100).for_each(|_| huge(&server));
-        server.is_well(&mut bystander);
-    }
-    let grown = server.resident().saturating_sub(before);
+    // The allocator takes memory in steps of a huge page; what follows the lengths would grow both times.
+    let grown = (0..2).map(|_| {
+        let before = server.resident();
+        for _ in 0..10 {
+            (0..100).for_each(|_| huge(&server));
+            server.is_well(&mut bystander);
+        }
+        server.resident().saturating_sub(before)
+    });
+    let grown = grown.min().unwrap_or_default();
     assert!(grown < 1024, "{grown} KiB for 1,000 lengths of 2 GiB");
 
     let (before, mut waiting) = (server.resident(), Vec::new());

@@ -135,7 +135,7 @@ pub struct Effective {
 impl Effective {
     fn waits_for(&self, mode: Mode) -> Option<Feature> {
         let super::keys::Status::NotYet(feature) = self.key.status else { return None };
-        if self.origin == Origin::Default || (feature == Feature::Ensemble && mode == Mode::Standalone) {
+        if self.origin == Origin::Default || (feature == Feature::Oracle && mode == Mode::Standalone) {
             return None;
         }
         // A switch that is off asks for nothing.
@@ -549,6 +549,8 @@ pub struct Audit {
 pub struct Quorum {
     /// Who belongs to the ensemble; empty if there are no server lines.
     pub membership: Membership,
+    /// A newer membership that was proposed and, as far as this server knows, not agreed (`.dynamic.next`).
+    pub proposed: Option<Membership>,
     /// The number in the `myid` file, if there is one.
     pub my_id: Option<i64>,
     /// Role of this server.

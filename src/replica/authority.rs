@@ -4,11 +4,14 @@
 
 use super::ReplicaSettings;
 use super::prep::{Ask, Prep};
-use super::session::{Tracker, Via};
+use super::session::{Strangers, Tracker, Via};
 use crate::auth::Rules;
+use crate::config::ensemble::Membership;
 use crate::state::TreeView;
 use crate::state::quota::Overrun;
 use crate::types::{Entry, Millis, Now, SessionId, Zxid};
+use jute::ErrorCode;
+use std::sync::Arc;
 
 /// Who is alive, and what may be done.
 #[derive(Debug)]
@@ -22,8 +25,14 @@ pub struct Authority {
 impl Authority {
     /// Over a tree that shows everything logged so far. Every session it knows gets its full timeout from now.
     #[must_use]
-    pub fn new(settings: &ReplicaSettings, rules: &Rules, now: Now, tree: &impl TreeView) -> Self {
-        let mut sessions = Tracker::new(settings.tick);
+    pub fn new(
+        settings: &ReplicaSettings,
+        rules: &Rules,
+        now: Now,
+        tree: &impl TreeView,
+        strangers: Strangers,
+    ) -> Self {
+        let mut sessions = Tracker::new(settings.tick).with_strangers(strangers);
         for (session, timeout) in tree.sessions() {
             sessions.track(session, timeout, now.mono);
         }
@@ -54,6 +63,36 @@ impl Authority {
     pub fn write(&mut self, now: Now, zxid: Zxid, ask: &Ask<'_>, tree: &impl TreeView) -> Entry {
         self.sessions.claim(ask.session, ask.via);
         self.prep.write(now, zxid, ask, &self.sessions, tree)
+    }
+
+    /// A request that is turned down before it is looked into.
+    pub fn refuse(&mut self, now: Now, zxid: Zxid, session: SessionId, cxid: i32, code: ErrorCode) -> Entry {
+        Prep::refuse(now, zxid, session, cxid, code)
+    }
+
+    /// A container or TTL node goes; the session and its number are those of whoever passed it on, if anybody did.
+    pub fn reap(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        from: (SessionId, i32),
+        path: &str,
+        tree: &impl TreeView,
+    ) -> Entry {
+        self.prep.delete_container(now, zxid, from, path, tree)
+    }
+
+    /// Another membership, which `next` makes of the request where that is possible.
+    pub fn reconfig(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        ask: &Ask<'_>,
+        next: impl FnOnce() -> Result<Arc<Membership>, ErrorCode>,
+        tree: &impl TreeView,
+    ) -> (Entry, Option<Arc<Membership>>) {
+        self.sessions.claim(ask.session, ask.via);
+        self.prep.reconfig(now, zxid, ask, next, &self.sessions, tree)
     }
 
     /// Limits that the last write passed.

@@ -22,7 +22,7 @@ use crate::auth::Rules;
 use crate::state::TreeView;
 use crate::types::{Epoch, Millis, Now, ServerId, SessionId, Zxid};
 use prep::Ask;
-use session::{SessionIds, Via};
+use session::{SessionIds, Strangers, Via};
 use zab::leading::Leading;
 use zab::learning::Learning;
 use zab::looking::Looking;
@@ -95,7 +95,7 @@ impl Replica {
     #[must_use]
     pub fn solo(settings: &ReplicaSettings, rules: &Rules, now: Now, tree: &impl TreeView) -> Self {
         let ids = SessionIds::new(settings.server_id, now);
-        let authority = Authority::new(settings, rules, now, tree);
+        let authority = Authority::new(settings, rules, now, tree, Strangers::Unknown);
         let order = Solo::new(tree.last_zxid());
         Self { mind: Mind::Alone(Box::new(Alone { ids, authority, order })) }
     }
@@ -220,7 +220,7 @@ impl Alone {
             }
             Input::Reap(path) => {
                 let zxid = order.next_zxid();
-                let entry = authority.prep.delete_container(now, zxid, path, tree);
+                let entry = authority.reap(now, zxid, (SessionId::NONE, 0), path, tree);
                 order.propose(entry, None, out);
             }
             Input::Flushed(proof) => order.flushed(proof, out),
@@ -254,11 +254,14 @@ fn step_member<T: TreeView>(
     let mut ctx = Ctx { now, tree, me, out };
     let flow = match (&mut *role, input) {
         (Role::Looking(looking), input) => looking.step(&mut ctx, input),
-        // Whoever leads or learns answers those who look, and lets nothing else in.
-        (_, Input::Vote(from, notification)) => {
-            election::answer(&mut ctx, from, &notification);
-            Flow::Stay
+        (Role::Leading(leading), Input::Vote(from, notification)) => {
+            match election::answer(&mut ctx, from, &notification) {
+                Flow::Stay => leading.heard(&mut ctx, from, &notification),
+                over => over,
+            }
         }
+        // Whoever leads or learns answers those who look, and lets nothing else in.
+        (_, Input::Vote(from, notification)) => election::answer(&mut ctx, from, &notification),
         (Role::Leading(leading), input) => leading.step(&mut ctx, input),
         (Role::Learning(learning), input) => learning.step(&mut ctx, input),
     };

@@ -8,9 +8,9 @@ use super::conns::Lookup;
 use super::core::{Core, Ordered, Wakers, wake};
 use crate::net::client::{Conn, Held, Lane, Service as _, Tally, answer};
 use crate::replica::{Commit, Input, Origin};
-use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, Watches, Witness};
+use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, TxnError, Watches, Witness};
 use crate::types::limits::APPLY_BATCH;
-use crate::types::{Millis, SessionId, Zxid};
+use crate::types::{Entry, LinkId, Millis, SessionId, Zxid};
 use crate::wire::{parse, reply};
 use jute::{ErrorCode, OpCode, codes::perms};
 use std::sync::Arc;
@@ -41,6 +41,12 @@ impl Witness for Ears<'_> {
     fn wrote(&mut self, path: &str, data: usize) {
         self.core.counters.wrote(path, data);
     }
+}
+
+/// It was validated here, or by a leader, or came from the log: a server that cannot read it must not go on.
+fn unreadable(zxid: Zxid, why: &TxnError) -> ! {
+    tracing::error!("Cannot apply the transaction {zxid}: {why}; stopping");
+    super::shutdown::abort()
 }
 
 impl Core {
@@ -80,6 +86,16 @@ impl Core {
                         Ordered::Refused(origin, code) => {
                             self.refuse(*origin, *code, machine, watches, conns, &mut after);
                         }
+                        Ordered::Closed(origin, session) => {
+                            self.closed_local(*origin, *session, machine, watches, conns, &mut after);
+                        }
+                        Ordered::FastForward(entries) => self.fast_forward(entries, machine, &mut after),
+                        Ordered::Prepare(link, entry) => self.prepare(*link, entry),
+                        Ordered::Install(link, last) => self.install(*link, *last),
+                        Ordered::ShowConfig(membership) => {
+                            let wall = self.clock.now().wall;
+                            machine.set_config(membership.text().as_bytes(), membership.version, wall);
+                        }
                     }
                 }
             });
@@ -87,9 +103,13 @@ impl Core {
         let After { wakers, gone, done } = after;
         self.gate.finish(done);
         wake(wakers);
-        let last = batch.iter().rev().find_map(|o| if let Ordered::Commit(c) = o { Some(c) } else { None });
+        let last = batch.iter().rev().find_map(|ordered| match ordered {
+            Ordered::Commit(commit) => Some(commit.entry.get().zxid),
+            Ordered::FastForward(entries) => entries.last().map(|entry| entry.zxid),
+            _ => None,
+        });
         if let Some(last) = last {
-            self.applied(last.entry.get().zxid, &gone);
+            self.applied(last, &gone);
         }
     }
 
@@ -109,11 +129,7 @@ impl Core {
         let mut ears = Ears { core: self, conns, wakers: &mut after.wakers };
         let applied = match machine.apply(&commit.entry, watches, &mut ears) {
             Ok(applied) => applied,
-            Err(e) => {
-                // It was validated here or came from the log: a server that cannot read it must not go on.
-                tracing::error!("Cannot apply the transaction {}: {e}; stopping", commit.entry.get().zxid);
-                super::shutdown::abort();
-            }
+            Err(e) => unreadable(commit.entry.get().zxid, &e),
         };
         if !applied.digest_agrees {
             self.counters.digest_mismatches.fetch_add(1, Relaxed);
@@ -139,6 +155,65 @@ impl Core {
                 let outbox = &conn.outbox;
                 after.wakers.extend(if own { outbox.close_when_flushed() } else { outbox.close_now() });
             }
+        }
+    }
+
+    /// Brings the tree up to what was logged when a role ended. Nobody is connected to be told.
+    fn fast_forward(&self, entries: &[Entry], machine: &mut Machine, after: &mut After) {
+        for entry in entries {
+            if entry.zxid <= machine.last_zxid() {
+                continue;
+            }
+            match machine.replay(&entry.payload) {
+                Ok(header) if header.op == OpCode::CloseSession.code() => {
+                    after.gone.push(SessionId(header.client_id));
+                }
+                Ok(_) => {}
+                Err(e) => unreadable(entry.zxid, &e),
+            }
+        }
+    }
+
+    /// A transaction for a tree that is not in place yet.
+    fn prepare(&self, link: LinkId, entry: &Entry) {
+        let mut candidates = self.candidates.lock();
+        let Some(machine) = candidates.trees.get_mut(&link) else { return };
+        // A fuzzy tree may know it already; replay tolerates that.
+        if let Err(e) = machine.replay(&entry.payload) {
+            unreadable(entry.zxid, &e);
+        }
+    }
+
+    fn install(&self, link: LinkId, last: Zxid) {
+        let machine = {
+            let mut candidates = self.candidates.lock();
+            candidates.promised.remove(&link);
+            candidates.trees.remove(&link)
+        };
+        match machine {
+            Some(machine) => self.peers.install(link, last, machine),
+            None => tracing::error!("There is no tree to install from link {}", link.0),
+        }
+    }
+
+    /// A session that only this server knew is over.
+    fn closed_local(
+        &self,
+        origin: Option<Origin>,
+        session: SessionId,
+        machine: &Machine,
+        watches: &Watches,
+        conns: &Lookup<'_>,
+        after: &mut After,
+    ) {
+        let known = self.sessions.lock().remove(&session);
+        let Some(origin) = origin else {
+            after.wakers.extend(known.and_then(|conn| conn.outbox.close_now()));
+            return;
+        };
+        self.refuse(origin, ErrorCode::Ok, machine, watches, conns, after);
+        if let Some(conn) = conns.by_id(origin.conn) {
+            after.wakers.extend(conn.outbox.close_when_flushed());
         }
     }
 

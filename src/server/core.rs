@@ -17,27 +17,32 @@
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
+use super::perform::{Outcome, Peers};
+use super::standing::{Standing, StandingCell};
 use super::throttle::{Asked, Hush, Throttle, also};
 use crate::auth::Rules;
+use crate::config::ensemble::Membership;
 use crate::net::client::{Budget, Conn, Gate, GateSettings, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
-use crate::state::quota::Overrun;
 use crate::state::{Machine, Shared, TreeView as _};
-use crate::types::{Entry, Flushed, Millis, Now, SessionId};
+use crate::types::{Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, SessionId, Zxid};
 use crate::wire::{Greeting, GreetingReply};
 use jute::ErrorCode;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
 pub trait Log: Send + Sync + 'static {
     /// Takes the entry; [`Core::flushed`] follows from the log's own thread.
     fn append(&self, entry: Entry);
+
+    /// Writes an epoch file behind everything that was appended; [`Input::EpochSaved`] follows.
+    fn save_epoch(&self, file: EpochFile, epoch: Epoch);
 
     /// Bytes in the directories of snapshots and of logs.
     fn sizes(&self) -> DirSizes;
@@ -74,12 +79,14 @@ pub(super) struct Hushes {
     throttled: Hush,
     password: Hush,
     backlog: Hush,
-    quota: Hush,
+    pub(super) quota: Hush,
 }
 
 pub(super) struct Brain {
     pub(super) replica: Replica,
     effects: Effects,
+    /// Requests of clients that the replica has and did not answer yet.
+    handed: usize,
 }
 
 /// What the apply loop does, in the order in which the brain decided it.
@@ -91,6 +98,24 @@ pub(super) enum Ordered {
     Synced(Origin),
     /// Answer a request that was never ordered.
     Refused(Origin, ErrorCode),
+    /// A session of this server alone is over: answer who asked, close its connection.
+    Closed(Option<Origin>, SessionId),
+    /// Apply what was logged, telling nobody.
+    FastForward(Vec<Entry>),
+    /// Apply a transaction to the tree that came over a link.
+    Prepare(LinkId, Entry),
+    /// The tree that came over a link is to be put in place.
+    Install(LinkId, Zxid),
+    /// Put a membership into its node.
+    ShowConfig(Arc<Membership>),
+}
+
+/// Trees that leaders sent.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    pub(super) trees: BTreeMap<LinkId, Machine>,
+    /// Those of them that are going to be installed, whatever becomes of their link.
+    pub(super) promised: BTreeSet<LinkId>,
 }
 
 /// The server.
@@ -109,8 +134,19 @@ pub struct Core {
     pub(super) commits: Mutex<VecDeque<Ordered>>,
     pub(super) applying: Mutex<()>,
     pub(super) started: Millis,
+    /// What the server is to its clients; changes under the brain's lock only.
+    pub(super) standing: StandingCell,
+    /// It leads, be it for itself only (`leaderServes=no`).
+    pub(super) is_leading: AtomicBool,
+    /// Since when it has been that, on the monotonic clock.
+    pub(super) serving_since: AtomicI64,
+    /// When the brain wants to hear that time has passed; the largest number: never.
+    deadline: AtomicI64,
+    /// Trees that leaders sent, until they are put in place.
+    pub(super) candidates: Mutex<Candidates>,
     pub(super) facts: Facts,
     pub(super) log: Box<dyn Log>,
+    pub(super) peers: Box<dyn Peers>,
 }
 
 /// The brain at hand: what a caller of [`Core::drive`] may do.
@@ -119,9 +155,34 @@ pub(super) struct Step<'a> {
     effects: &'a mut Effects,
     machine: &'a Machine,
     now: Now,
+    standing: Standing,
+    handed: &'a mut usize,
+    given_up: &'a mut usize,
 }
 
 impl Step<'_> {
+    /// What the server is to its clients while this lasts.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// A request of a client, which is in the works already. The replica answers it, unless its role ends before.
+    pub(super) fn hand(&mut self, input: Input<'_>) {
+        *self.handed += 1;
+        self.input(input);
+    }
+
+    /// A request of a client that nobody will answer: its connection is as good as closed.
+    pub(super) fn give_up(&mut self) {
+        *self.given_up += 1;
+    }
+
+    /// Something that follows without the replica's doing.
+    pub(super) fn effect(&mut self, effect: Effect) {
+        *self.handed += 1;
+        self.effects.push(effect);
+    }
+
     pub(super) fn input(&mut self, input: Input<'_>) {
         self.replica.step(self.now, input, self.machine, self.effects);
     }
@@ -156,14 +217,17 @@ pub struct Parts {
     pub facts: Facts,
     /// The log.
     pub log: Box<dyn Log>,
+    /// What a member does beside it.
+    pub peers: Box<dyn Peers>,
 }
 
 impl Core {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, settings, rules, shared, replica, throttle, counters, facts, log } = parts;
+        let Parts { clock, settings, rules, shared, replica, throttle, counters, facts, log, peers } = parts;
         let started = clock.mono();
+        let standing = if replica.as_member().is_some() { Standing::Away } else { Standing::Alone };
         Self {
             conns: Conns::new(settings.limits, Budget::new(settings.client_backlog, settings.total_backlog)),
             sessions: Mutex::default(),
@@ -171,87 +235,61 @@ impl Core {
             gate: Gate::new(settings.gate),
             throttle,
             hushes: Hushes::default(),
-            brain: Mutex::new(Brain { replica, effects: Vec::new() }),
+            brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0 }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
             started,
+            standing: StandingCell::new(standing),
+            is_leading: AtomicBool::new(false),
+            serving_since: AtomicI64::new(started.0),
+            deadline: AtomicI64::new(i64::MAX),
+            candidates: Mutex::default(),
             clock,
             settings,
             rules,
             shared,
             facts,
             log,
+            peers,
         }
     }
 
     /// Runs `f` with the brain at hand, performs what follows, applies what was committed.
     pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Step<'_>) -> R) -> R {
         let now = self.clock.now();
-        let mut wakers = Wakers::new();
-        let (result, committed) = {
+        let mut outcome = Outcome::default();
+        let result = {
             let mut brain = self.brain.lock();
-            let Brain { replica, effects } = &mut *brain;
-            let result = self.shared.read(|machine| f(&mut Step { replica, effects, machine, now }));
-            (result, self.perform(effects, &mut wakers))
+            let Brain { replica, effects, handed } = &mut *brain;
+            let standing = self.standing.get();
+            let given_up = &mut outcome.given_up;
+            let result = self
+                .shared
+                .read(|machine| f(&mut Step { replica, effects, machine, now, standing, handed, given_up }));
+            self.perform(effects, handed, &mut outcome);
+            self.due(replica.deadline());
+            result
         };
-        wake(wakers);
-        if committed {
-            self.apply_ready();
-        }
+        self.after(outcome);
         result
     }
 
-    /// Performs effects in their order; true if there is something to apply.
-    fn perform(&self, effects: &mut Effects, wakers: &mut Wakers) -> bool {
-        let mut committed = false;
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Append(entry) => {
-                    self.counters.prep_queued.fetch_add(1, Relaxed);
-                    self.counters.sync_queued.fetch_add(1, Relaxed);
-                    self.log.append(entry);
-                }
-                Effect::Commit(commit) => {
-                    self.commits.lock().push_back(Ordered::Commit(commit));
-                    committed = true;
-                }
-                Effect::Resumed { conn, session, timeout } => {
-                    if let Some(conn) = self.conns.with(|l| l.by_id(conn).cloned()) {
-                        self.resumed(&conn, session, timeout, wakers);
-                    }
-                }
-                Effect::Refuse(origin, code) => {
-                    self.commits.lock().push_back(Ordered::Refused(origin, code));
-                    committed = true;
-                }
-                Effect::OverQuota(overrun) => self.over_quota(&overrun),
-                Effect::Closing(session, Some(timeout)) => {
-                    self.counters.stale_sessions_expired.fetch_add(1, Relaxed);
-                    tracing::info!("Expiring session {session}, timeout of {}ms exceeded", timeout.0);
-                }
-                Effect::Synced(origin) => {
-                    self.commits.lock().push_back(Ordered::Synced(origin));
-                    committed = true;
-                }
-                Effect::Closing(_, None) => {}
-                // These belong to members of an ensemble.
-                _ => {}
-            }
+    /// Notes when the brain wants to hear that time has passed. Under its lock, so that the last word counts.
+    fn due(&self, deadline: Option<Millis>) {
+        let due = deadline.map_or(i64::MAX, |at| at.0);
+        if self.deadline.swap(due, Relaxed) > due {
+            self.peers.rearm();
         }
-        committed
     }
 
-    /// Says so at most once a second: a client that keeps on writing must not fill the log.
-    fn over_quota(&self, overrun: &Overrun) {
-        if overrun.is_hard {
-            let namespace = overrun.path.split('/').nth(1).unwrap_or_default();
-            self.counters.quota_exceeded.with(namespace, |count| {
-                count.fetch_add(1, Relaxed);
-            });
-        }
-        if let Some(withheld) = self.hushes.quota.breaks(self.clock.mono()) {
-            tracing::warn!("{overrun}{}", also(withheld));
-        }
+    /// Does this server decide about writes: alone, or as a leader?
+    pub(super) fn decides(&self) -> bool {
+        self.standing.get() == Standing::Alone || self.is_leading.load(Relaxed)
+    }
+
+    /// When the brain wants to hear that time has passed, if ever.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        Some(Millis(self.deadline.load(Relaxed))).filter(|at| at.0 < i64::MAX)
     }
 
     /// The log is durable up to here. Called from its thread.
@@ -295,6 +333,10 @@ impl Core {
         }
         self.counters.connection_requests.fetch_add(1, Relaxed);
         conn.set_read_only_flag(greeting.read_only);
+        if !self.is_open_to(conn, greeting) {
+            wake(conn.outbox.close_now().into_iter().collect());
+            return;
+        }
         let seen = request.last_zxid_seen;
         let last = self.shared.read(|machine| machine.last_zxid().0);
         if seen > last {
@@ -311,13 +353,11 @@ impl Core {
             .clamp(self.settings.min_session_timeout, self.settings.max_session_timeout);
         let session = SessionId(request.session_id);
         if session == SessionId::NONE {
-            let conn = conn.id;
             self.gate.begin();
-            self.drive(|step| step.input(Input::OpenSession { conn, timeout }));
+            self.drive(|step| self.open_session(step, conn, timeout));
         } else if password::fits(session, request.passwd) {
             self.counters.connection_revalidates.fetch_add(1, Relaxed);
-            let conn = conn.id;
-            self.drive(|step| step.input(Input::ResumeSession { conn, session, timeout }));
+            self.drive(|step| self.resume_session(step, conn, session, timeout));
         } else {
             if let Some(withheld) = self.hushes.password.breaks(self.clock.mono()) {
                 let also = also(withheld);
@@ -337,7 +377,13 @@ impl Core {
         wakers.extend(conn.outbox.close_when_flushed());
     }
 
-    fn resumed(&self, conn: &Arc<Conn>, session: SessionId, timeout: Option<Millis>, wakers: &mut Wakers) {
+    pub(super) fn resumed(
+        &self,
+        conn: &Arc<Conn>,
+        session: SessionId,
+        timeout: Option<Millis>,
+        wakers: &mut Wakers,
+    ) {
         match timeout {
             Some(timeout) => self.attach(conn, session, timeout, wakers),
             None => {
@@ -357,7 +403,7 @@ impl Core {
             time_out: i32::try_from(timeout.0).unwrap_or(i32::MAX),
             session_id: session.0,
             passwd: password::of(session),
-            read_only: conn.read_only_flag(),
+            read_only: conn.read_only_flag().map(|_| self.standing.get() == Standing::ReadOnly),
         };
         let (_, waker) = conn.outbox.put(|out| reply.write(out));
         conn.stats.sent.fetch_add(1, Relaxed);

@@ -3,11 +3,13 @@
 
 use super::core::{Core, Log};
 use super::{shutdown, snapshotter};
+use crate::replica::Input;
 use crate::report::DirSizes;
-use crate::store::{DiskEvent, Opened, Store, StoreError};
-use crate::types::{Entry, Zxid};
-use parking_lot::RwLock;
+use crate::store::{DiskCommand, DiskEvent, Opened, Store, StoreError, Truncated};
+use crate::types::{Entry, Epoch, EpochFile, Zxid};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The running store, until shutdown takes it away.
@@ -17,14 +19,47 @@ pub(super) struct DiskLog {
     core: OnceLock<Weak<Core>>,
     /// Syncs that were measured.
     syncs: AtomicU64,
+    /// Whoever writes a snapshot, or cuts or replaces the history, has this. So no snapshot of a history that is
+    /// given up can appear behind the cut.
+    history: Mutex<()>,
+    /// Histories that were given up: a snapshot begun before one gives up, too.
+    generation: AtomicU64,
+    /// Who waits for a change of the history; it holds `history`, so there is one at most.
+    waiter: Mutex<Option<SyncSender<Changed>>>,
+}
+
+/// A change of the history that the disk thread has made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Changed {
+    /// It was cut.
+    Cut(Truncated),
+    /// It begins with a snapshot from a leader.
+    Begun,
+}
+
+/// The right to change the history, held while it is changed and what was made of it is put in place.
+pub(super) struct HistoryGuard<'a> {
+    log: &'a DiskLog,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl HistoryGuard<'_> {
+    /// Has the disk thread do it, behind everything queued before; waits. `None`: the server is stopping.
+    pub(super) fn change(&self, command: DiskCommand) -> Option<Changed> {
+        let (done, wait) = sync_channel(1);
+        *self.log.waiter.lock() = Some(done);
+        self.log.store()?.submit(command).ok()?;
+        wait.recv().ok()
+    }
 }
 
 impl DiskLog {
-    /// Starts the disk thread behind `last`.
-    pub(super) fn start(self: &Arc<Self>, opened: Opened, last: Zxid) -> Result<(), StoreError> {
+    /// Starts the disk thread behind `last`. `server` is in its name, which shows in its warnings.
+    pub(super) fn start(self: &Arc<Self>, opened: Opened, last: Zxid, server: i64) -> Result<(), StoreError> {
         let log = Arc::clone(self);
         let report = Box::new(move |event| log.report(event));
-        *self.store.write() = Some(Arc::new(opened.start(last, "SyncThread:0", report)?));
+        let store = opened.start(last, &format!("SyncThread:{server}"), report)?;
+        *self.store.write() = Some(Arc::new(store));
         Ok(())
     }
 
@@ -34,16 +69,45 @@ impl DiskLog {
     }
 
     fn report(self: &Arc<Self>, event: DiskEvent) {
-        let Some(core) = self.core.get().and_then(Weak::upgrade) else { return };
-        match event {
-            DiskEvent::Flushed(proof) => {
+        let core = self.core.get().and_then(Weak::upgrade);
+        match (event, core) {
+            (DiskEvent::Fatal(error), _) => shutdown::fatal(&error),
+            (DiskEvent::Truncated(done), _) => self.changed(Changed::Cut(done)),
+            (DiskEvent::Restarted(_), _) => self.changed(Changed::Begun),
+            (DiskEvent::Flushed(proof), Some(core)) => {
                 self.measure(&core);
                 core.flushed(proof);
             }
-            DiskEvent::SnapshotDue => snapshotter::spawn(core, Arc::clone(self)),
-            DiskEvent::Fatal(error) => shutdown::fatal(&error),
-            DiskEvent::EpochSaved(..) | DiskEvent::Truncated(_) => {}
+            (DiskEvent::EpochSaved(file, epoch), Some(core)) => {
+                core.drive(|step| step.input(Input::EpochSaved(file, epoch)));
+            }
+            (DiskEvent::SnapshotDue, Some(core)) => snapshotter::spawn(core, Arc::clone(self)),
+            (_, None) => {}
         }
+    }
+
+    fn changed(&self, changed: Changed) {
+        if let Some(waiter) = self.waiter.lock().take() {
+            // It has room for one, and gets one.
+            let _ = waiter.try_send(changed);
+        }
+    }
+
+    /// The right to change the history. A snapshot that is being written gives up soon.
+    pub(super) fn change_history(&self) -> HistoryGuard<'_> {
+        self.generation.fetch_add(1, Relaxed);
+        HistoryGuard { log: self, _held: self.history.lock() }
+    }
+
+    /// The right to write a snapshot of the history as it is, if nobody else has it; with its generation.
+    pub(super) fn keep_history(&self) -> Option<(u64, MutexGuard<'_, ()>)> {
+        let held = self.history.try_lock()?;
+        Some((self.generation.load(Relaxed), held))
+    }
+
+    /// Is the history of this generation still the one?
+    pub(super) fn is_current(&self, generation: u64) -> bool {
+        self.generation.load(Relaxed) == generation
     }
 
     /// What the batch that has just become durable took.
@@ -81,6 +145,13 @@ impl Log for Arc<DiskLog> {
     fn append(&self, entry: Entry) {
         if let Some(Err(refused)) = self.store.read().as_ref().map(|store| store.append(entry)) {
             tracing::debug!("A transaction was not logged: {refused}");
+        }
+    }
+
+    fn save_epoch(&self, file: EpochFile, epoch: Epoch) {
+        let command = DiskCommand::SaveEpoch(file, epoch);
+        if let Some(Err(refused)) = self.store.read().as_ref().map(|store| store.submit(command)) {
+            tracing::debug!("An epoch was not saved: {refused}");
         }
     }
 

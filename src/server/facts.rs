@@ -21,11 +21,19 @@ pub struct Facts {
     conf: ServerConf,
     client_port: AtomicI32,
     trace_mask: AtomicI64,
+    read_only_session: AtomicI64,
 }
 
 /// A setting of the reference's type, where ours counts up from zero.
 fn shown_limit(limit: Option<u32>) -> i32 {
     limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX))
+}
+
+/// Numbers as the reference makes them, of server id and clock, so that nobody else has them.
+fn first_session(settings: &Settings) -> i64 {
+    let server = crate::types::ServerId(settings.quorum.my_id.unwrap_or(0));
+    let now = crate::types::Now { wall: super::clock::wall(), ..crate::types::Now::default() };
+    crate::replica::session::SessionIds::new(server, now).take(|_| false).0
 }
 
 fn version_dir(dir: &Path) -> String {
@@ -55,6 +63,7 @@ impl Facts {
             conf,
             client_port: AtomicI32::new(-1),
             trace_mask: AtomicI64::new(TRACE_MASK),
+            read_only_session: AtomicI64::new(first_session(settings)),
         }
     }
 
@@ -67,6 +76,11 @@ impl Facts {
     #[must_use]
     pub fn conf(&self) -> ServerConf {
         ServerConf { client_port: self.client_port.load(Relaxed), ..self.conf.clone() }
+    }
+
+    /// A number for a session that only this server knows.
+    pub(super) fn next_read_only_session(&self) -> i64 {
+        self.read_only_session.fetch_add(1, Relaxed)
     }
 
     /// Bits that say what is traced.

@@ -1,21 +1,30 @@
 //! The only room that wires: it owns the threads, the clocks and the locks, performs what the replica decides,
 //! and is imported by nobody.
 
+mod abroad;
 mod apply;
+mod client_door;
 pub mod clock;
+mod config_files;
 pub mod conns;
 pub mod core;
 mod disk;
 pub mod facts;
+mod history;
+mod member;
+mod perform;
+mod read_only;
 mod reaper;
 mod recovery;
 mod service;
 pub mod shutdown;
 mod snapshotter;
+mod standing;
 pub mod start;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
+mod transfer;
 mod view;
 
 pub use start::{StartError, run};

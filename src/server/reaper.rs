@@ -23,6 +23,10 @@ pub(super) async fn run(core: Arc<Core>, settings: ReaperSettings) {
     );
     loop {
         tokio::time::sleep(settings.every).await;
+        // Whoever else decides looks for itself.
+        if !core.decides() {
+            continue;
+        }
         for path in candidates(&core, settings.never_used_ms) {
             tracing::info!("Attempting to delete candidate container: {path}");
             core.reap(&path);

@@ -1,11 +1,15 @@
 //! From the disk to a state: what the store reads back goes into a loader, then into the machine it becomes.
 
+use crate::replica::zab::ledger::RECENT_BYTES;
 use crate::state::machine::Settings;
 use crate::state::{Loader, Machine};
 use crate::store::{Phase, Progress, Restore, Trailer};
+use crate::types::limits::{COMMITTED_RING, REQUEST_OVERHEAD};
 use crate::types::{Entry, Millis, SessionId, Zxid};
+use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use jute::records::data::{Acl, StatPersisted};
+use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 
 /// A state being rebuilt.
@@ -14,11 +18,36 @@ pub(super) struct Rebuild {
     settings: Settings,
     loader: Option<Loader>,
     machine: Option<Machine>,
+    /// The newest transactions of the log, for learners that are a little behind.
+    recent: VecDeque<Entry>,
+    recent_bytes: usize,
+    /// Whether anybody wants them.
+    keeps: bool,
 }
 
 impl Rebuild {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, loader: None, machine: None }
+        Self { settings, loader: None, machine: None, recent: VecDeque::new(), recent_bytes: 0, keeps: false }
+    }
+
+    /// The same, and the newest transactions are kept.
+    pub(super) fn keeping(settings: Settings) -> Self {
+        Self { keeps: true, ..Self::new(settings) }
+    }
+
+    /// The newest transactions, in order.
+    pub(super) fn take_recent(&mut self) -> VecDeque<Entry> {
+        std::mem::take(&mut self.recent)
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        self.recent_bytes += entry.payload.len() + REQUEST_OVERHEAD;
+        // Out of the window that was read, of which it would keep all.
+        self.recent.push_back(Entry { payload: Bytes::copy_from_slice(&entry.payload), ..entry });
+        while self.recent.len() > COMMITTED_RING && self.recent_bytes > RECENT_BYTES {
+            let Some(old) = self.recent.pop_front() else { break };
+            self.recent_bytes -= old.payload.len() + REQUEST_OVERHEAD;
+        }
     }
 
     fn loader(&mut self) -> &mut Loader {
@@ -44,6 +73,8 @@ impl Restore for Rebuild {
     fn clear(&mut self) {
         self.machine = None;
         self.loader = None;
+        self.recent.clear();
+        self.recent_bytes = 0;
     }
 
     fn session(&mut self, id: SessionId, timeout: i32) {
@@ -75,7 +106,11 @@ impl Restore for Rebuild {
     }
 
     fn txn(&mut self, entry: Entry) -> Result<(), String> {
-        self.machine().replay(&entry.payload).map(drop).map_err(|e| e.to_string())
+        self.machine().replay(&entry.payload).map_err(|e| e.to_string())?;
+        if self.keeps {
+            self.keep(entry);
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,15 @@
 //! The server as its connections see it.
 
 use super::core::{Core, Step};
+use super::standing::Standing;
 use crate::auth::Rules;
 use crate::net::client::{Conn, Doorman, Driver, Gate, Pressure, Reads, Service, Tally};
-use crate::replica::{ClientWrite, Input, Origin};
+use crate::replica::{ClientWrite, Effect, Input, Origin};
 use crate::report::{ResponseSizes, Totals};
 use crate::state::{Machine, Watches};
 use crate::types::Millis;
 use crate::wire::{Greeting, WriteRequest};
+use jute::ErrorCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,18 +20,45 @@ struct Hand<'s, 'b> {
     ids: Arc<[crate::auth::Identity]>,
 }
 
+impl Hand<'_, '_> {
+    /// Does anybody order writes here? If not, the request is refused, or its connection is over anyway.
+    fn is_taken(&mut self, conn: &Conn, origin: Origin) -> bool {
+        match self.step.standing() {
+            Standing::ReadOnly => {
+                self.step.effect(Effect::Refuse(origin, ErrorCode::NotReadOnly));
+                false
+            }
+            // Its task has not seen yet that it was closed when the role ended.
+            Standing::Away => {
+                drop(conn.outbox.close_now());
+                self.step.give_up();
+                false
+            }
+            standing => standing.takes_writes(),
+        }
+    }
+}
+
 impl Driver for Hand<'_, '_> {
     fn write(&mut self, conn: &Conn, origin: Origin, op: i32, body: &[u8], request: WriteRequest<'_>) {
-        let write = ClientWrite { origin, session: conn.session(), ids: &self.ids, op, body, request };
-        self.step.input(Input::Write(write));
+        if self.is_taken(conn, origin) {
+            let write = ClientWrite { origin, session: conn.session(), ids: &self.ids, op, body, request };
+            self.step.hand(Input::Write(write));
+        }
     }
 
     fn sync(&mut self, conn: &Conn, origin: Origin, body: &[u8]) {
-        self.step.input(Input::Sync { origin, session: conn.session(), ids: &self.ids, body });
+        if self.is_taken(conn, origin) {
+            self.step.hand(Input::Sync { origin, session: conn.session(), ids: &self.ids, body });
+        }
     }
 
     fn close_session(&mut self, conn: &Conn, origin: Origin) {
-        self.step.input(Input::CloseSession { origin, session: conn.session() });
+        if self.step.standing() == Standing::ReadOnly {
+            self.step.effect(Effect::ClosedLocal { origin: Some(origin), session: conn.session() });
+        } else if self.is_taken(conn, origin) {
+            self.step.hand(Input::CloseSession { origin, session: conn.session() });
+        }
     }
 }
 

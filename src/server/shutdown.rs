@@ -7,6 +7,15 @@ pub const TERMINATED: u8 = 143;
 /// Exit code after SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
+/// Exit code when the election port cannot be bound.
+pub const NO_ELECTION_PORT: i32 = 14;
+
+/// Ends the process with this code; why was said before.
+pub fn leave(code: i32) -> ! {
+    tracing::error!("Exiting with code {code}");
+    process::exit(code)
+}
+
 /// Stops at once, without any more answers: what was acknowledged is on disk, and nothing else may become so.
 pub fn abort() -> ! {
     process::abort()
@@ -27,6 +36,5 @@ pub async fn signal() -> std::io::Result<u8> {
 pub fn fatal(error: &crate::store::StoreError) -> ! {
     let code = error.exit_code();
     tracing::error!("{error}");
-    tracing::error!("Exiting with code {code}");
-    process::exit(i32::from(code))
+    leave(i32::from(code))
 }

@@ -3,14 +3,15 @@
 //! Writes go on in between, so the snapshot is fuzzy, as the reference's are; replay mends that.
 
 use super::core::Core;
-use crate::state::SnapshotWalk;
-use crate::state::TreeView as _;
+use super::disk::DiskLog;
 use crate::state::walk;
+use crate::state::{Machine, SnapshotWalk, TreeView as _};
 use crate::store::snapshots::PutNode;
 use crate::store::{SnapshotSource, Store};
 use crate::types::{SessionId, Zxid};
 use jute::records::data::{Acl, Id};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Nodes copied under one hold of the shared lock: some tenths of a millisecond, a write's patience.
@@ -19,28 +20,46 @@ const SLICE: u32 = 1000;
 /// How much less than others the thread wants the processor.
 const NICE: i32 = 10;
 
+/// Sessions with their timeouts, as a snapshot has them.
+pub(super) fn sessions(machine: &Machine) -> Vec<(SessionId, i32)> {
+    let timeout = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+    machine.sessions().into_iter().map(|(session, ms)| (session, timeout(ms.0))).collect()
+}
+
+/// Access lists, as a snapshot has them.
+pub(super) fn acls(machine: &Machine) -> Vec<(i64, Vec<Acl<'static>>)> {
+    fn text(s: &str) -> Option<Cow<'static, str>> {
+        Some(Cow::Owned(s.to_owned()))
+    }
+    let record = |e: &crate::auth::AclEntry| Acl {
+        perms: e.perms,
+        id: Id { scheme: text(&e.scheme), id: text(&e.id) },
+    };
+    let lists = machine.acl_lists();
+    lists.into_iter().map(|(id, list)| (id, list.iter().map(record).collect())).collect()
+}
+
+/// The digest, as a snapshot has it.
+pub(super) fn digest(machine: &Machine) -> Option<(Zxid, i64)> {
+    machine.digest()?;
+    let (zxid, digest) = machine.recorded_digest().unwrap_or((0, 0));
+    Some((Zxid(zxid), digest.cast_signed()))
+}
+
 struct Source<'a> {
     core: &'a Core,
     walk: SnapshotWalk,
-    lost: bool,
+    /// The tree was replaced under the walk: what came so far is no snapshot.
+    lost: &'a Cell<bool>,
 }
 
 impl SnapshotSource for Source<'_> {
     fn sessions(&mut self) -> Vec<(SessionId, i32)> {
-        let timeout = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
-        self.core.shared.read(|m| m.sessions().into_iter().map(|(s, t)| (s, timeout(t.0))).collect())
+        self.core.shared.read(sessions)
     }
 
     fn acls(&mut self) -> Vec<(i64, Vec<Acl<'static>>)> {
-        fn text(s: &str) -> Option<Cow<'static, str>> {
-            Some(Cow::Owned(s.to_owned()))
-        }
-        let lists = self.core.shared.read(crate::state::Machine::acl_lists);
-        let record = |e: &crate::auth::AclEntry| Acl {
-            perms: e.perms,
-            id: Id { scheme: text(&e.scheme), id: text(&e.id) },
-        };
-        lists.into_iter().map(|(id, list)| (id, list.iter().map(record).collect())).collect()
+        self.core.shared.read(acls)
     }
 
     fn next_slice(&mut self, put: &mut PutNode<'_>) -> bool {
@@ -49,18 +68,15 @@ impl SnapshotSource for Source<'_> {
             walk::Progress::More => true,
             walk::Progress::Done => false,
             walk::Progress::Lost => {
-                self.lost = true;
-                false
+                self.lost.set(true);
+                // There is more, but the writer gives up before it asks.
+                true
             }
         }
     }
 
     fn digest(&mut self) -> Option<(Zxid, i64)> {
-        self.core.shared.read(|m| {
-            m.digest()?;
-            let (zxid, digest) = m.recorded_digest().unwrap_or((0, 0));
-            Some((Zxid(zxid), digest.cast_signed()))
-        })
+        self.core.shared.read(digest)
     }
 
     fn last_zxid(&mut self) -> Option<Zxid> {
@@ -69,13 +85,18 @@ impl SnapshotSource for Source<'_> {
 }
 
 /// Takes a snapshot on the calling thread.
-pub(super) fn take(core: &Core, store: &Store) {
+pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
+    let Some((generation, _held)) = log.keep_history() else {
+        tracing::warn!("Too busy to snap, skipping");
+        return;
+    };
     let start = core.clock.mono();
     let (zxid, walk) = core.shared.read(|m| (m.last_zxid(), SnapshotWalk::new(m)));
-    let mut source = Source { core, walk, lost: false };
+    let lost = Cell::new(false);
+    let mut source = Source { core, walk, lost: &lost };
     let between = &mut || {
         std::thread::yield_now();
-        true
+        !lost.get() && log.is_current(generation)
     };
     match store.write_snapshot(zxid, &mut source, between) {
         Ok(Some(written)) => {
@@ -93,12 +114,12 @@ pub(super) fn take(core: &Core, store: &Store) {
 }
 
 /// Takes a snapshot on a thread of its own.
-pub(super) fn spawn(core: Arc<Core>, log: Arc<super::disk::DiskLog>) {
+pub(super) fn spawn(core: Arc<Core>, log: Arc<DiskLog>) {
     let work = move || {
         // Without the right to change it the thread simply runs like any other.
         let _ = rustix::process::setpriority_process(None, NICE);
         if let Some(store) = log.store() {
-            take(&core, &store);
+            take(&core, &store, &log);
         }
     };
     if let Err(error) = std::thread::Builder::new().name("snapshot".to_owned()).spawn(work) {

@@ -1,10 +1,14 @@
 //! Start-up and the life of the process: settings in, exit code out.
 
+use super::abroad::Abroad;
+use super::client_door::ClientDoor;
 use super::clock::Clock;
 use super::conns::ConnLimits;
 use super::core::{Core, CoreSettings, Parts};
 use super::disk::DiskLog;
 use super::facts::{self, Facts};
+use super::member::{self, Before};
+use super::perform::Peers;
 use super::reaper::{self, ReaperSettings};
 use super::recovery::{Meter, Rebuild};
 use super::throttle::Throttle;
@@ -13,7 +17,7 @@ use crate::auth::scheme::digest::Algorithm;
 use crate::auth::{AuthSettings, Rules};
 use crate::config::settings::DigestAlgorithm;
 use crate::config::{self, Mode, Settings};
-use crate::net::client::{GateSettings, LargeRequests, ListenSettings, Listener, RequestThrottle, serve};
+use crate::net::client::{GateSettings, LargeRequests, RequestThrottle};
 use crate::replica::{Replica, ReplicaSettings};
 use crate::report::Counters;
 use crate::state::{self, Machine, Shared};
@@ -21,7 +25,8 @@ use crate::store::{
     Compression, HolePolicy, Opened, Phase, RealFiles, Recovered, Store, StoreError, StoreOptions,
 };
 use crate::types::limits::{BACKLOG_SHARE, BACKLOG_TOTAL, MAX_BUFFER, OUTBOX_HARD};
-use crate::types::{Millis, ServerId};
+use crate::types::{Entry, Millis, ServerId, Zxid};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,12 +112,21 @@ fn core_settings(settings: &Settings) -> CoreSettings {
     }
 }
 
+/// Requests of clients in the works at which others wait: members share the limit with their leader.
+fn outstanding(settings: &Settings) -> usize {
+    // A negative limit stops whoever has anything in the works, and so does zero.
+    let limit = usize::try_from(settings.limits.outstanding_requests).unwrap_or(0);
+    match settings.quorum.membership.voters().count() {
+        voters if settings.mode == Mode::Ensemble && voters > 2 => limit / (voters - 1),
+        _ => limit,
+    }
+}
+
 fn gate_settings(settings: &Settings) -> GateSettings {
     let (limits, throttle) = (&settings.limits, &settings.throttle);
     let positive = |n: i32| usize::try_from(n).ok().filter(|n| *n > 0);
     GateSettings {
-        // A negative limit stops whoever has anything in the works, and so does zero.
-        outstanding: usize::try_from(limits.outstanding_requests).unwrap_or(0),
+        outstanding: outstanding(settings),
         throttle: positive(throttle.max_requests).map(|max_requests| RequestThrottle {
             max_requests,
             stall: Duration::from_millis(throttle.stall_ms.max(1).unsigned_abs().into()),
@@ -135,9 +149,17 @@ fn total_backlog() -> usize {
     share.clamp(OUTBOX_HARD, BACKLOG_TOTAL)
 }
 
+/// Its number in the ensemble; 0 for a server by itself, whatever its file `myid` says.
+fn server_id(settings: &Settings) -> ServerId {
+    match settings.mode {
+        Mode::Ensemble => ServerId(settings.quorum.my_id.unwrap_or(0)),
+        Mode::Standalone => ServerId(0),
+    }
+}
+
 fn replica_settings(settings: &Settings) -> ReplicaSettings {
     ReplicaSettings {
-        server_id: ServerId(1),
+        server_id: if settings.mode == Mode::Ensemble { server_id(settings) } else { ServerId(1) },
         tick: Millis(i64::from(settings.sessions.tick_time_ms)),
         extended_types: settings.nodes.ttl,
         enforce_quota: settings.nodes.enforce_quota,
@@ -168,20 +190,25 @@ fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
             config::settings::Compression::Snappy => Compression::Snappy,
         },
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
-        hole: HolePolicy::Refuse,
+        hole: match settings.mode {
+            Mode::Standalone => HolePolicy::Refuse,
+            Mode::Ensemble => HolePolicy::EndHistory,
+        },
         seed,
         ..StoreOptions::new(&settings.paths.data_dir, &settings.paths.data_log_dir)
     }
 }
 
-/// The state as the disk has it, with ephemerals of sessions that are over already gone.
+/// The state as the disk has it: of a server by itself, ephemerals of sessions that are over are gone already. For a
+/// member with the newest transactions.
 fn recover(
     opened: &Opened,
     settings: state::machine::Settings,
     clock: &Clock,
     counters: &Counters,
-) -> Result<(Machine, Recovered), StoreError> {
-    let mut rebuild = Rebuild::new(settings);
+    is_member: bool,
+) -> Result<(Machine, Recovered, VecDeque<Entry>), StoreError> {
+    let mut rebuild = if is_member { Rebuild::keeping(settings) } else { Rebuild::new(settings) };
     let mut meter = Meter::new();
     let began = clock.mono();
     let mut log_began = None;
@@ -201,14 +228,18 @@ fn recover(
     for warning in &recovered.warnings {
         tracing::warn!("{warning}");
     }
+    let recent = rebuild.take_recent();
     let mut machine = rebuild.finish();
     let mismatches = machine.digest_mismatches();
     if mismatches > 0 {
         tracing::error!("Digests are not matching: {mismatches} of {} replayed transactions", recovered.txns);
         counters.digest_mismatches.fetch_add(mismatches, std::sync::atomic::Ordering::Relaxed);
     }
-    machine.drop_orphans();
-    Ok((machine, recovered))
+    if !is_member {
+        // In an ensemble the order of transactions does that, for all trees alike.
+        machine.drop_orphans();
+    }
+    Ok((machine, recovered, recent))
 }
 
 /// Says what is starting, and what of the configuration will not do what it says.
@@ -239,13 +270,7 @@ fn announce(settings: &Settings) {
 /// Runs the server until a signal ends it; returns the exit code.
 pub fn run(settings: &Settings) -> Result<u8, StartError> {
     announce(settings);
-    if settings.mode != Mode::Standalone {
-        return Err(StartError::Unsupported(format!(
-            "{}: an ensemble is configured, but this version of Quoll serves standalone only; leave one server \
-             line, or none",
-            settings.source()
-        )));
-    }
+    let is_member = settings.mode == Mode::Ensemble;
     let clock = Clock::start();
     let seed = hash_seed(&clock);
     let began = clock.mono();
@@ -256,7 +281,8 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         digest: settings.storage.digest,
     };
     let counters = Counters::new();
-    let (machine, recovered) = recover(&opened, state, &clock, &counters)?;
+    let before = Before { fresh: opened.is_blank()? };
+    let (mut machine, recovered, recent) = recover(&opened, state, &clock, &counters, is_member)?;
     let took = clock.mono().0 - began.0;
     counters.db_init_time.add(took);
     tracing::info!(
@@ -266,9 +292,20 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         recovered.last_zxid,
     );
     let rules = rules(settings);
-    let replica = Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine);
     let log = Arc::new(DiskLog::default());
-    log.start(opened, recovered.last_zxid)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
+    let abroad = is_member.then(|| member::abroad(settings, state, &log, runtime.handle().clone()));
+    let replica = if is_member {
+        let begin = member::begin(settings, &opened, &before, &recovered, recent, seed)?;
+        let membership = &settings.quorum.membership;
+        machine.set_config(membership.text().as_bytes(), membership.version, clock.now().wall);
+        let ensemble = member::ensemble_settings(settings);
+        Replica::member(begin, replica_settings(settings), ensemble, rules.clone(), clock.now())
+    } else {
+        Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine)
+    };
+    log.start(opened, recovered.last_zxid.max(Zxid::ZERO), server_id(settings).0)?;
+    member::close_hole(&log, &recovered)?;
     let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);
     let core = Arc::new(Core::new(Parts {
         clock,
@@ -280,13 +317,25 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         counters,
         facts: Facts::of(settings),
         log: Box::new(Arc::clone(&log)),
+        peers: abroad
+            .as_ref()
+            .map_or_else(|| Box::new(()) as Box<dyn Peers>, |abroad| Box::new(Arc::clone(abroad))),
     }));
     log.connect(&core);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = runtime.block_on(live(settings, &core, &log, &recovered));
+    let code = runtime.block_on(live(settings, &core, &log, &recovered, abroad.as_ref()));
+    if let Some(abroad) = &abroad {
+        abroad.close();
+    }
     log.close();
     runtime.shutdown_background();
     code
+}
+
+/// Threads that serve connections: half of the processors. The other half is for the disk's thread, which also
+/// applies, and for the kernel's own work on the packets. One worker for each processor only took turns with them:
+/// with two processors two workers answered a quarter fewer reads than one.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Keeps clients from choosing paths that collide.
@@ -303,29 +352,33 @@ async fn live(
     core: &Arc<Core>,
     log: &Arc<DiskLog>,
     recovered: &Recovered,
+    abroad: Option<&Arc<Abroad>>,
 ) -> Result<u8, StartError> {
     let stop = CancellationToken::new();
     if settings.client.plain.is_none() {
         tracing::warn!("No clientPort is set: no client can connect");
     }
+    let mut door = ClientDoor::new(settings, core, &stop);
     if let Some(listen) = &settings.client.plain {
-        let address = listen.socket();
-        let listener = Listener::bind(&ListenSettings {
-            address,
-            backlog: settings.client.listen_backlog,
-            keep_alive: settings.client.tcp_keep_alive,
-        })
-        .map_err(|source| StartError::Bind { address, source })?;
-        let bound = listener.address()?;
-        core.facts.bound(bound.port());
-        tracing::info!("binding to port {bound}");
-        tokio::spawn(serve(listener, Arc::clone(core), stop.clone()));
+        door.open(listen.socket())?;
     }
-    if recovered.txns > 0 || recovered.snapshot.is_none() {
+    // A member's tree may hold what will never be committed: it takes one once enough was.
+    let snapshot_now =
+        recovered.trusted_empty || (abroad.is_none() && (recovered.txns > 0 || recovered.snapshot.is_none()));
+    if snapshot_now {
         snapshotter::spawn(Arc::clone(core), Arc::clone(log));
     }
-    let tick = Duration::from_millis(u64::try_from(settings.sessions.tick_time_ms).unwrap_or(3000).max(1));
-    tokio::spawn(expire(tick, Arc::clone(core)));
+    match abroad {
+        Some(abroad) => {
+            tracing::info!("Starting quorum peer, myid={}", server_id(settings).0);
+            member::open(settings, core, abroad);
+            tokio::spawn(follow_config(Arc::clone(abroad), door));
+        }
+        None => {
+            let tick = u64::try_from(settings.sessions.tick_time_ms).unwrap_or(3000).max(1);
+            tokio::spawn(expire(Duration::from_millis(tick), Arc::clone(core)));
+        }
+    }
     tokio::spawn(sweep(Arc::clone(core)));
     tokio::spawn(relieve(Arc::clone(core)));
     tokio::spawn(reaper::run(Arc::clone(core), reaper_settings(settings)));
@@ -337,6 +390,15 @@ async fn live(
     stop.cancel();
     core.close_all();
     Ok(code)
+}
+
+/// Moves the client port when a new membership says so.
+async fn follow_config(abroad: Arc<Abroad>, mut door: ClientDoor) {
+    loop {
+        if let Some(membership) = abroad.config.next().await {
+            door.follow(&membership).await;
+        }
+    }
 }
 
 fn reaper_settings(settings: &Settings) -> ReaperSettings {

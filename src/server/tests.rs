@@ -15,7 +15,7 @@ use crate::report::{Counters, DirSizes};
 use crate::state::TreeView;
 use crate::state::{self, Machine, Shared};
 use crate::types::limits::BACKLOG_STEP;
-use crate::types::{Entry, Flushed, Millis, Zxid};
+use crate::types::{Entry, Epoch, EpochFile, Flushed, Millis, Zxid};
 use jute::records::proto::ConnectRequest;
 use jute::{ErrorCode, OpCode, writer};
 use parking_lot::{Condvar, Mutex};
@@ -77,6 +77,8 @@ impl Log for Arc<Disk> {
         self.change(|s| s.last = Some(entry.zxid));
     }
 
+    fn save_epoch(&self, _: EpochFile, _: Epoch) {}
+
     fn sizes(&self) -> DirSizes {
         DirSizes::default()
     }
@@ -115,6 +117,7 @@ impl Server {
             counters: Counters::new(),
             facts: Facts::of(&conf),
             log: Box::new(Arc::clone(&disk)),
+            peers: Box::new(()),
         }));
         disk.change(|s| s.core = Arc::downgrade(&core));
         let runner = Arc::clone(&disk);

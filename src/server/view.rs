@@ -121,7 +121,7 @@ impl Look<'_> {
 
 impl View for Look<'_> {
     fn mode(&self) -> Option<Mode> {
-        Some(Mode::Standalone)
+        self.core.standing.get().mode()
     }
 
     fn version(&self) -> String {

@@ -9,6 +9,7 @@
 use super::datadir::DataDir;
 use super::epochs::{self, EpochFile};
 use super::error::StoreError;
+use super::install;
 use super::options::StoreOptions;
 use super::truncate::{self, Truncated};
 use super::txn_log::{LogGauges, Room, TxnLog};
@@ -37,6 +38,8 @@ pub enum DiskCommand {
     TruncateAfter(Zxid),
     /// Begin a new log file with the next entry.
     Roll,
+    /// The snapshot of this name, which came from a leader, is the history from here on: remove what it replaced.
+    Restart(Zxid),
 }
 
 /// What the disk thread reports. The callback runs on that thread and must not wait for it.
@@ -50,6 +53,8 @@ pub enum DiskEvent {
     EpochSaved(EpochFile, Epoch),
     /// The log was cut.
     Truncated(Truncated),
+    /// The history begins with this snapshot now.
+    Restarted(Zxid),
     /// The disk failed. Nothing is done or reported any more: end the process.
     Fatal(StoreError),
 }
@@ -113,6 +118,13 @@ impl DiskWork {
                         truncate::after(&self.dir, &self.options, to).inspect_err(|_| self.log.poison())?;
                     self.log.restart_behind(done.last);
                     report(DiskEvent::Truncated(done));
+                }
+                DiskCommand::Restart(at) => {
+                    self.commit(report)?;
+                    self.log.roll()?;
+                    install::finish(&self.dir).inspect_err(|_| self.log.poison())?;
+                    self.log.restart_behind(at);
+                    report(DiskEvent::Restarted(at));
                 }
                 DiskCommand::Roll => {
                     self.commit(report)?;

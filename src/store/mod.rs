@@ -10,12 +10,15 @@ pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod format;
+pub mod install;
 pub mod log_reader;
 pub mod options;
+pub mod plan;
 pub mod purge;
 pub mod recover;
 pub mod replay;
 pub mod snapshots;
+pub mod stream;
 pub mod truncate;
 pub mod txn_log;
 
@@ -28,8 +31,10 @@ pub use format::names::Compression;
 pub use format::snapshot::{Trailer, TreeDigest};
 pub use log_reader::History;
 pub use options::{HolePolicy, StoreOptions};
+pub use plan::Plan;
 pub use recover::{Phase, Progress, Recovered, Restore};
 pub use snapshots::{SnapshotSource, Written};
+pub use stream::{Fed, Incoming, Outgoing};
 pub use truncate::Truncated;
 pub use txn_log::LogGauges;
 
@@ -120,6 +125,23 @@ impl Store {
         History::new(self.dir.clone(), self.options.limit, after, until)
     }
 
+    /// A way through the log on disk for a learner whose last transaction is `after`, if it costs less than a
+    /// snapshot: see [`plan`]. Reads files; not for a thread that others wait for.
+    pub fn plan_history(&self, after: Zxid, factor: f64) -> Result<Option<Plan>, StoreError> {
+        let until = self.log_gauges().durable_zxid();
+        plan::plan(&self.dir, self.options.limit, after, until, factor)
+    }
+
+    /// Writes a tree that came from a leader as the snapshot of this name, durably, on the caller's thread. The
+    /// history must then be made to begin there, before anything is logged: [`DiskCommand::Restart`]. Nothing else may
+    /// be writing snapshots meanwhile.
+    pub fn write_received(&self, zxid: Zxid, source: &mut dyn SnapshotSource) -> Result<Written, StoreError> {
+        match install::write(&self.dir, zxid, self.options.compression, source)? {
+            Some(written) => Ok(written),
+            None => Err(StoreError::Lost(format!("the snapshot {zxid} of the leader was given up"))),
+        }
+    }
+
     /// Removes what is no longer needed.
     pub fn purge(&self, retain: usize) -> Result<Vec<PathBuf>, StoreError> {
         purge::purge(&self.dir, retain)
@@ -154,6 +176,15 @@ impl Opened {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Recovered, StoreError> {
         recover::recover(&self.dir, &self.options, sink, progress)
+    }
+
+    /// Nothing was ever written here: no history, and no promise to a leader.
+    pub fn is_blank(&self) -> Result<bool, StoreError> {
+        let epoch = |file| epochs::read(&self.dir, file).map(|epoch| epoch.is_some());
+        Ok(self.dir.log_files()?.is_empty()
+            && self.dir.snapshot_files()?.is_empty()
+            && !epoch(EpochFile::Accepted)?
+            && !epoch(EpochFile::Current)?)
     }
 
     /// The epoch files of an ensemble member, judged against the end of its history. A standalone server

@@ -9,6 +9,7 @@ use super::epochs::{self, EpochFile};
 use super::error::StoreError;
 use super::format::log::LogEnd;
 use super::format::snapshot::{Fault, Trailer};
+use super::install;
 use super::log_reader::{LogCursor, Next};
 use super::options::StoreOptions;
 use super::replay::Replay;
@@ -107,6 +108,7 @@ pub fn recover(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recovered, StoreError> {
     dir.sweep()?;
+    install::finish(dir)?;
     let mut found = Recovered::default();
     let standalone =
         epochs::read(dir, EpochFile::Accepted)?.is_none() && epochs::read(dir, EpochFile::Current)?.is_none();

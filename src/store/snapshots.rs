@@ -93,11 +93,25 @@ pub fn write(
     source: &mut dyn SnapshotSource,
     between: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Written>, StoreError> {
+    write_noting(dir, zxid, compression, source, between, &mut |_| Ok(()))
+}
+
+/// The same; `note` runs when everything is durable under a temporary name, which it is given, and nothing has its
+/// own name yet.
+pub(crate) fn write_noting(
+    dir: &DataDir,
+    zxid: Zxid,
+    compression: Compression,
+    source: &mut dyn SnapshotSource,
+    between: &mut dyn FnMut() -> bool,
+    note: &mut dyn FnMut(&Path) -> Result<(), StoreError>,
+) -> Result<Option<Written>, StoreError> {
     let name = names::snapshot(zxid, compression);
     let path = dir.snaps.join(&name);
     let temporary = dir.snaps.join(format!("{}{name}", names::TEMPORARY));
     match write_file(dir, &temporary, compression, source, between) {
         Ok(Some((len, nodes))) => {
+            note(&temporary)?;
             publish(dir, &temporary, &path)?;
             Ok(Some(Written { path, len, nodes }))
         }

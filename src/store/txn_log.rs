@@ -22,6 +22,14 @@ use std::time::Duration;
 /// shows before a batch is half written, and no more space than is soon used.
 const RESERVE: u64 = 4 * 1024 * 1024;
 
+/// Zeros are really written ahead in steps of this size. The first write to a block that is only reserved changes
+/// the file system's own records, so that the sync behind it waits for its journal too; a sync over blocks that
+/// were written before takes half the time. Larger steps would be felt as pauses.
+const FILL: u64 = 256 * 1024;
+
+/// A batch of this size pays for its own blocks: writing them twice would cost more.
+const FILL_BELOW: usize = 64 * 1024;
+
 /// The file grows when no more than this is left of it, as the reference's does.
 const GROW_AHEAD: u64 = 4096;
 
@@ -101,6 +109,8 @@ struct Open {
     len: u64,
     /// Blocks are reserved up to here.
     reserved: u64,
+    /// Blocks were written up to here, if only with zeros.
+    filled: u64,
 }
 
 /// When a snapshot is due: half the limit, and a random part of the other half, so that the servers of an
@@ -195,7 +205,8 @@ impl TxnLog {
             options,
             gauges,
             current: None,
-            buffer: Vec::new(),
+            // Room for a batch and the zeros behind it from the start: growing later would look like a leak.
+            buffer: Vec::with_capacity(usize::try_from(FILL).unwrap_or(0) + FILL_BELOW),
             pending: None,
             rule,
             last,
@@ -291,8 +302,14 @@ impl TxnLog {
         }
         let end = open.end + self.buffer.len() as u64;
         self.grow(open, end)?;
-        open.file.write_at(open.end, &self.buffer).map_err(|e| StoreError::log("write", &open.path, e))?;
+        let batch = self.buffer.len();
+        let filled = self.fill_to(open, end);
+        self.buffer.resize(batch + usize::try_from(filled - end).unwrap_or(0), 0);
+        let written = open.file.write_at(open.end, &self.buffer);
+        self.buffer.truncate(batch);
+        written.map_err(|e| StoreError::log("write", &open.path, e))?;
         open.end = end;
+        open.filled = open.filled.max(filled);
         open.len = open.len.max(end);
         if self.options.force_sync {
             let start = self.dir.files.monotonic();
@@ -340,6 +357,14 @@ impl TxnLog {
             open.reserved = to;
         }
         Ok(())
+    }
+
+    /// Up to where the write of a batch that ends at `end` goes on with zeros; within the preallocated length.
+    fn fill_to(&self, open: &Open, end: u64) -> u64 {
+        if end <= open.filled || self.buffer.len() >= FILL_BELOW {
+            return end;
+        }
+        (end / FILL + 1).saturating_mul(FILL).min(open.len).max(end)
     }
 
     /// What can wait until the batch was reported: the durable mark, and a roll by size.
@@ -418,7 +443,7 @@ fn begin(dir: &DataDir, first: Zxid, limit: usize) -> Result<Open, StoreError> {
         .files
         .open(&temporary(dir, first), Mode::Replace)
         .map_err(|e| StoreError::log("create", &path, e))?;
-    Ok(Open { file, path, name: first, end: 0, len: 0, reserved: 0 })
+    Ok(Open { file, path, name: first, end: 0, len: 0, reserved: 0, filled: 0 })
 }
 
 /// Notes how far the log is durable. It is a help for recovery only, so its own failure is not worth a stop.

@@ -4,6 +4,7 @@ pub mod ids;
 pub mod limits;
 pub mod owner;
 pub mod path;
+pub mod planted;
 pub mod proof;
 pub mod time;
 

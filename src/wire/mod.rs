@@ -8,4 +8,4 @@ pub mod request;
 
 pub use handshake::{Greeting, GreetingReply};
 pub use reply::{Outcome, ReplyWriter};
-pub use request::{Envelope, ReadRequest, Refusal, Request, WriteRequest, parse};
+pub use request::{Envelope, ReadRequest, Refusal, Request, WriteRequest, parse, parse_body};

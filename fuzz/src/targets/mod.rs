@@ -3,6 +3,7 @@
 mod config;
 mod disk;
 mod four_letter;
+mod peer;
 mod records;
 mod seeds;
 mod server;
@@ -159,5 +160,22 @@ pub const TARGETS: &[Target] = &[
         seeds: seeds::sessions,
         per_byte: 1000,
         base: 8 * MIB,
+    },
+    Target {
+        name: "packets",
+        about: "the quorum port: packets of a learner or a leader, whole and in pieces",
+        body: peer::packets,
+        seeds: peer::packet_seeds,
+        // A vector of identities of eight bytes each becomes two strings each, kept twice and written twice.
+        per_byte: 64,
+        base: 64 * KIB,
+    },
+    Target {
+        name: "election",
+        about: "the election port: an introduction, then votes",
+        body: peer::election,
+        seeds: peer::election_seeds,
+        per_byte: 32,
+        base: 64 * KIB,
     },
 ];

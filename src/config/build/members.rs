@@ -68,6 +68,8 @@ pub(super) fn quorum(
         Some(name) => from_dynamic_file(reader, name, zoo, several, world)?,
         None => from_main_file(reader, zoo, several)?,
     };
+    let proposed = dynamic_file.as_ref().and_then(|_| from_next_file(reader, several, world));
+    let proposed = proposed.filter(|proposed| proposed.version > membership.version);
     for name in ["server.*", "group*", "weight*"] {
         reader.family(name);
     }
@@ -101,6 +103,7 @@ pub(super) fn quorum(
     let writes_disk = reader.switch("syncEnabled")?;
     let quorum = Quorum {
         membership,
+        proposed,
         my_id,
         role,
         init_limit,
@@ -220,6 +223,19 @@ fn from_dynamic_file(
     Ok(membership)
 }
 
+/// The membership that was proposed last. One that cannot be read is as good as none: whoever leads tells it again.
+fn from_next_file(reader: &mut Reader, several: bool, world: &dyn World) -> Option<Membership> {
+    let name = format!("{}.dynamic.next", reader.source.as_deref()?);
+    let text = world.read(Path::new(&name)).ok()?;
+    match Membership::from_text(&text, several) {
+        Ok(membership) => Some(membership),
+        Err(error) => {
+            reader.warn("dynamicConfigFile", format!("{name} is not used: {error}"));
+            None
+        }
+    }
+}
+
 fn my_id(paths: &Paths, world: &dyn World) -> Result<Option<i64>, ConfigError> {
     let path = paths.data_dir.join("myid");
     match world.read(&path) {
@@ -275,10 +291,28 @@ pub(super) fn client_address(
     Ok(Some(found))
 }
 
+/// What between servers would be without the protection, or the vote, that the operator asked for: refused, because
+/// going on without it is worse than not starting.
+fn refuse_unserved(reader: &Reader, quorum: &Quorum) -> Result<(), ConfigError> {
+    let asked = [
+        ("sslQuorum", quorum.tls, "TLS between servers"),
+        ("portUnification", quorum.port_unification, "TLS between servers"),
+        ("quorum.auth.enableSasl", quorum.sasl, "SASL between servers"),
+        ("oraclePath", quorum.oracle_path.is_some(), "the oracle of two voters"),
+    ];
+    match asked.iter().find(|(_, is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((key, _, what)) => Err(reader
+            .fault(key, format!("Quoll does not have {what} yet"))
+            .remedy(format!("remove {key} to run without it"))),
+    }
+}
+
 pub(super) fn check_ensemble(reader: &Reader, quorum: &Quorum, mode: Mode) -> Result<(), ConfigError> {
     if mode == Mode::Standalone {
         return Ok(());
     }
+    refuse_unserved(reader, quorum)?;
     let missing = |name: &str, value: i32| match value {
         0 => {
             Err(reader.fault(name, format!("{name} is not set")).expected("a number of ticks in an ensemble"))

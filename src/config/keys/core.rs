@@ -78,9 +78,9 @@ pub(super) const SESSIONS: &[Key] = rows! { Sessions:
     File "maxSessionTimeout", "sessions.max_timeout_ms", Int, Derived("20 x tickTime"), Supported,
         "-1 means the default; not below minSessionTimeout",
         "Longest session timeout a client can get";
-    File "localSessionsEnabled", "sessions.local", Bool, Bool(false), NotYet(Feature::Ensemble), "",
+    File "localSessionsEnabled", "sessions.local", Bool, Bool(false), Supported, "",
         "Keeps sessions on the connected server only; standalone servers ignore it";
-    File "localSessionsUpgradingEnabled", "sessions.local_upgrading", Bool, Bool(false), NotYet(Feature::Ensemble), "",
+    File "localSessionsUpgradingEnabled", "sessions.local_upgrading", Bool, Bool(false), Supported, "",
         "Makes a local session global when it first creates an ephemeral node";
     System "closeSessionTxn.enabled", "sessions.close_txn_lists_paths", Bool, Bool(true), Supported, "",
         "Lists the nodes to delete in the transaction that closes a session";

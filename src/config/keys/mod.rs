@@ -154,8 +154,8 @@ pub enum Feature {
     Prometheus,
     /// The audit log.
     Audit,
-    /// More than one server: elections, quorums, observers, reconfiguration, read-only mode.
-    Ensemble,
+    /// The oracle that lets one of two voters go on alone.
+    Oracle,
     /// Request statistics by path.
     PathStats,
     /// TTL nodes as 3.5.3 wrote them.
@@ -173,7 +173,7 @@ impl Feature {
             Self::Admin => "AdminServer",
             Self::Prometheus => "Prometheus metrics",
             Self::Audit => "audit log",
-            Self::Ensemble => "ensembles",
+            Self::Oracle => "the oracle of two voters",
             Self::PathStats => "path statistics",
             Self::OldTtl => "TTL nodes of 3.5.3",
         }

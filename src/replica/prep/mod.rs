@@ -13,6 +13,7 @@ mod pending;
 use super::ReplicaSettings;
 use super::session::{Tracker, Via};
 use crate::auth::{Identity, Rules};
+use crate::config::ensemble::Membership;
 use crate::state::TreeView;
 use crate::state::quota::Overrun;
 use crate::types::{Entry, Millis, Now, SessionId, Zxid};
@@ -23,6 +24,7 @@ use jute::records::txn::{CloseSessionTxn, CreateSessionTxn, ErrorTxn, TxnDigest,
 use jute::{ErrorCode, OpCode, Record, writer};
 use pending::Pending;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Bytes of a transaction header, and where its operation stands in it.
 const HEADER: usize = 32;
@@ -71,7 +73,9 @@ struct Case<'a, T> {
 
 impl<T> Case<'_, T> {
     fn check_session(&self, for_ephemeral: bool) -> Result<(), Fault> {
-        self.sessions.check(self.session, self.via).map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
+        self.sessions
+            .check(self.session, self.via, for_ephemeral)
+            .map_err(|fault| Fault::Refused(fault.code(for_ephemeral)))
     }
 }
 
@@ -160,15 +164,22 @@ impl Prep {
         self.finish(zxid, payload)
     }
 
-    /// A container without children or a TTL node past its time goes, unless somebody was faster.
+    /// A request that is turned down before it is looked into.
+    pub(super) fn refuse(now: Now, zxid: Zxid, session: SessionId, cxid: i32, code: ErrorCode) -> Entry {
+        Self::fail(zxid, Self::begin(now, zxid, session, cxid, OpCode::Error, 4), code)
+    }
+
+    /// A container without children or a TTL node past its time goes, unless somebody was faster. Nobody asks for
+    /// it: no session and no number, unless a learner passed it on.
     pub(super) fn delete_container(
         &mut self,
         now: Now,
         zxid: Zxid,
+        (session, cxid): (SessionId, i32),
         path: &str,
         tree: &impl TreeView,
     ) -> Entry {
-        let mut payload = Self::begin(now, zxid, SessionId::NONE, 0, OpCode::DeleteContainer, path.len() + 4);
+        let mut payload = Self::begin(now, zxid, session, cxid, OpCode::DeleteContainer, path.len() + 4);
         match ops::delete_container(&mut self.pending, zxid, path, tree) {
             Ok(()) => {
                 writer::text(&mut payload, Some(path));
@@ -233,6 +244,41 @@ impl Prep {
                 Self::fail(zxid, begin(OpCode::Multi, 4), ErrorCode::MarshallingError)
             }
         }
+    }
+
+    /// Another membership, which `next` makes of the request where that is possible. Its version is the zxid.
+    pub(super) fn reconfig<T: TreeView>(
+        &mut self,
+        now: Now,
+        zxid: Zxid,
+        write: &Ask<'_>,
+        next: impl FnOnce() -> Result<Arc<Membership>, ErrorCode>,
+        sessions: &Tracker,
+        tree: &T,
+    ) -> (Entry, Option<Arc<Membership>>) {
+        let Ask { session, cxid, ids, via, .. } = *write;
+        let case = Case { now, zxid, session, via, ids, sessions, tree };
+        let mut payload = Self::begin(now, zxid, session, cxid, OpCode::Reconfig, 512);
+        match self.reconfigured(&case, next, &mut payload) {
+            Ok(membership) => (self.finish(zxid, payload), Some(membership)),
+            Err(Fault::Refused(code)) => (Self::fail(zxid, payload, code), None),
+            Err(Fault::Broken) => (Self::fail(zxid, payload, ErrorCode::MarshallingError), None),
+        }
+    }
+
+    fn reconfigured<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        next: impl FnOnce() -> Result<Arc<Membership>, ErrorCode>,
+        out: &mut Vec<u8>,
+    ) -> Result<Arc<Membership>, Fault> {
+        if !self.settings.reconfig_enabled {
+            return Err(Fault::Refused(ErrorCode::ReconfigDisabled));
+        }
+        case.check_session(false)?;
+        let next = next()?;
+        self.set_config(case, next.text().as_bytes(), out)?;
+        Ok(next)
     }
 
     /// Membership cannot change here: switched off, or there is no ensemble.

@@ -5,6 +5,7 @@ use super::{Case, Fault, Prep, digest};
 use crate::auth::AclEntry;
 use crate::state::TreeView;
 use crate::state::quota::Verdict;
+use crate::types::planted::{self, Bug};
 use crate::types::{Millis, Owner, Zxid, path};
 use crate::wire::multi::WriteOp;
 use jute::codes::{MAX_TTL, perms};
@@ -39,6 +40,9 @@ impl WriteOp<'_> {
         }
     }
 }
+
+/// Where the membership stands.
+const CONFIG_NODE: &str = "/zookeeper/config";
 
 /// A create in any of its forms.
 struct Create<'r> {
@@ -212,7 +216,8 @@ impl Prep {
         let parent = self.node(case, parent_path)?;
         self.permit(case, &parent, perms::CREATE)?;
         let path: Cow<'_, str> = if mode.is_sequential() {
-            Cow::Owned(format!("{asked}{:010}", parent.stat.cversion))
+            let reused = i32::from(planted::is(Bug::SequenceReuse));
+            Cow::Owned(format!("{asked}{:010}", parent.stat.cversion.saturating_sub(reused)))
         } else {
             Cow::Borrowed(asked)
         };
@@ -322,6 +327,31 @@ impl Prep {
         writer::text(out, Some(path));
         writer::buffer(out, r.data);
         writer::i32(out, version);
+        Ok(())
+    }
+
+    /// The configuration's node gets the text of another membership; its version starts anew at -1, as in the
+    /// reference.
+    pub(super) fn set_config<T: TreeView>(
+        &mut self,
+        case: &Case<'_, T>,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let node = self.node(case, CONFIG_NODE)?;
+        self.permit(case, &node, perms::WRITE)?;
+        let mut after = node.clone();
+        after.stat.version = -1;
+        after.stat.mzxid = case.zxid.0;
+        after.stat.mtime = case.now.wall;
+        after.data_len = i64::try_from(text.len()).unwrap_or(i64::MAX);
+        if self.pending.digest.is_some() {
+            after.body_crc = digest::body(CONFIG_NODE, Some(text));
+        }
+        self.pending.change(case.zxid, CONFIG_NODE, Some(&node), Some(after));
+        writer::text(out, Some(CONFIG_NODE));
+        writer::buffer(out, Some(text));
+        writer::i32(out, -1);
         Ok(())
     }
 

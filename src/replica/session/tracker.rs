@@ -3,6 +3,7 @@
 //! Deadlines are rounded up to the next tick, so sessions end in batches: a silent session lives at least
 //! its timeout and at most a tick longer. Invariant: every session is in exactly one bucket, or closing.
 
+use crate::types::planted::{self, Bug};
 use crate::types::{LinkId, Millis, Now, ServerId, SessionId};
 use jute::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Via {
     /// This one.
     Here,
+    /// This one, for a session that only this server knows: it may do all that leaves no ephemeral node.
+    Local,
     /// The learner at the other end of this connection.
     Learner(LinkId),
 }
@@ -49,6 +52,18 @@ impl SessionFault {
     }
 }
 
+/// What to make of a session that nobody here knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strangers {
+    /// A standalone server knows all there are (`SessionTrackerImpl`).
+    #[default]
+    Unknown,
+    /// A leader knows all there are (`LeaderSessionTracker`).
+    Expired,
+    /// Other servers have sessions of their own; those of this one would be known.
+    LocalElsewhere(ServerId),
+}
+
 /// Numbers for new sessions.
 #[derive(Debug)]
 pub struct SessionIds {
@@ -75,10 +90,20 @@ impl SessionIds {
     }
 }
 
+/// The byte that a server puts on top of the ids it gives.
+fn server_byte(server: ServerId) -> i64 {
+    server.0 & 0xff
+}
+
+fn server_of(session: SessionId) -> i64 {
+    (session.0 >> 56) & 0xff
+}
+
 /// The sessions that this server watches over.
 #[derive(Debug)]
 pub struct Tracker {
     tick: i64,
+    strangers: Strangers,
     sessions: BTreeMap<SessionId, Tracked>,
     buckets: BTreeMap<Millis, BTreeSet<SessionId>>,
 }
@@ -87,10 +112,19 @@ impl Tracker {
     /// Starts with nobody.
     #[must_use]
     pub fn new(tick: Millis) -> Self {
-        Self { tick: tick.0.max(1), sessions: BTreeMap::new(), buckets: BTreeMap::new() }
+        let strangers = Strangers::default();
+        Self { tick: tick.0.max(1), strangers, sessions: BTreeMap::new(), buckets: BTreeMap::new() }
+    }
+
+    /// The same, with another mind about sessions that nobody here knows.
+    #[must_use]
+    pub fn with_strangers(mut self, strangers: Strangers) -> Self {
+        self.strangers = strangers;
+        self
     }
 
     fn deadline(&self, at: Millis, timeout: Millis) -> Millis {
+        let timeout = if planted::is(Bug::EarlyExpiry) { Millis(timeout.0 / 5) } else { timeout };
         Millis((at.0.saturating_add(timeout.0) / self.tick).saturating_add(1).saturating_mul(self.tick))
     }
 
@@ -131,10 +165,22 @@ impl Tracker {
         }
     }
 
-    /// May the session act, through this server?
-    pub fn check(&self, session: SessionId, via: Via) -> Result<(), SessionFault> {
+    /// May the session act, through this server? An ephemeral node needs a session that everybody knows.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, session: SessionId, via: Via, for_ephemeral: bool) -> Result<(), SessionFault> {
         match self.sessions.get(&session) {
-            None => Err(SessionFault::Unknown),
+            None if via == Via::Local && !for_ephemeral => Ok(()),
+            None => match self.strangers {
+                Strangers::LocalElsewhere(here)
+                    if !for_ephemeral && server_of(session) != server_byte(here) =>
+                {
+                    Ok(())
+                }
+                Strangers::Unknown => Err(SessionFault::Unknown),
+                Strangers::Expired | Strangers::LocalElsewhere(_) => Err(SessionFault::Closing),
+            },
             Some(tracked) if tracked.closing => Err(SessionFault::Closing),
             Some(Tracked { via: Some(owner), .. }) if *owner != via => Err(SessionFault::Moved),
             Some(_) => Ok(()),
@@ -185,6 +231,12 @@ impl Tracker {
         expired
     }
 
+    /// When the next session may expire.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.buckets.first_key_value().map(|(at, _)| *at)
+    }
+
     /// Number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -225,12 +277,26 @@ mod tests {
         let mut t = tracker();
         let there = Via::Learner(LinkId(4));
         t.track(SessionId(7), Millis(5000), Millis(0));
-        assert_eq!(t.check(SessionId(7), there), Ok(()));
+        assert_eq!(t.check(SessionId(7), there, false), Ok(()));
         t.claim(SessionId(7), there);
         t.claim(SessionId(7), Via::Here);
-        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Moved));
+        assert_eq!(t.check(SessionId(7), Via::Here, false), Err(SessionFault::Moved));
         t.moves(SessionId(7), Via::Here);
-        assert_eq!(t.check(SessionId(7), there), Err(SessionFault::Moved));
+        assert_eq!(t.check(SessionId(7), there, false), Err(SessionFault::Moved));
+    }
+
+    #[test]
+    fn what_a_leader_thinks_of_strangers() {
+        let ours = SessionId(0x0300_0000_0000_0001);
+        let theirs = SessionId(0x0400_0000_0000_0001);
+        let leader = tracker().with_strangers(Strangers::Expired);
+        assert_eq!(leader.check(ours, Via::Here, false), Err(SessionFault::Closing));
+        assert_eq!(leader.check(ours, Via::Local, false), Ok(()));
+        assert_eq!(leader.check(ours, Via::Local, true), Err(SessionFault::Closing));
+        let leader = tracker().with_strangers(Strangers::LocalElsewhere(ServerId(3)));
+        assert_eq!(leader.check(ours, Via::Here, false), Err(SessionFault::Closing));
+        assert_eq!(leader.check(theirs, Via::Learner(LinkId(1)), false), Ok(()));
+        assert_eq!(leader.check(theirs, Via::Learner(LinkId(1)), true), Err(SessionFault::Closing));
     }
 
     #[test]
@@ -252,9 +318,9 @@ mod tests {
         assert!(t.take_expired(Millis(9000)).is_empty());
         assert_eq!(t.take_expired(Millis(10_000)).len(), 1);
         assert!(!t.touch(SessionId(7), Millis(5000), Millis(9500)), "closing sessions stay closing");
-        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Closing));
+        assert_eq!(t.check(SessionId(7), Via::Here, false), Err(SessionFault::Closing));
         t.forget(SessionId(7));
-        assert_eq!(t.check(SessionId(7), Via::Here), Err(SessionFault::Unknown));
+        assert_eq!(t.check(SessionId(7), Via::Here, false), Err(SessionFault::Unknown));
     }
 
     #[test]

@@ -6,11 +6,16 @@
 
 use super::election::Election;
 use super::member::{Ctx, Flow};
-use super::packet::Vote;
+use super::packet::{Notification, Vote};
+use crate::config::ensemble::Role;
 use crate::replica::io::{Effect, Input, Stage};
 use crate::replica::{PeerStatus, Status};
 use crate::state::TreeView;
-use crate::types::{Millis, Now, Zxid};
+use crate::types::{Millis, Now, ServerId, Zxid};
+use std::collections::BTreeMap;
+
+/// Shortest time without a leader before reads are served, in milliseconds (QuorumPeer.run).
+const READ_ONLY_PATIENCE: i64 = 2000;
 
 /// A member that looks for a leader.
 #[derive(Debug)]
@@ -19,11 +24,25 @@ pub struct Looking {
     until: Zxid,
     /// Who leads from here on, where a membership has said so.
     known: Option<Vote>,
+    /// The leader whose loss led here.
+    lost: Option<ServerId>,
     /// An observer waits a little before it asks again.
     not_before: Option<Millis>,
     election: Option<Election>,
-    /// From when on reads are served without a leader.
-    read_only_at: Option<Millis>,
+    /// What came before the election could begin: the last vote of each voter, so it cannot outgrow the ensemble.
+    early: BTreeMap<ServerId, Notification>,
+    read_only: ReadOnly,
+}
+
+/// Reads without a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadOnly {
+    /// Not wanted, or the time has not begun.
+    Off,
+    /// Served from then on.
+    At(Millis),
+    /// Served.
+    On,
 }
 
 impl Looking {
@@ -33,52 +52,67 @@ impl Looking {
         Self {
             until: Zxid(i64::MIN),
             known: None,
+            lost: None,
             not_before: Some(now.mono),
             election: None,
-            read_only_at: None,
+            early: BTreeMap::new(),
+            read_only: ReadOnly::Off,
         }
     }
 
     /// After a role.
     pub fn after_role<T: TreeView>(ctx: &mut Ctx<'_, T>, known: Option<Vote>) -> Self {
-        let observes = ctx.me.role() == crate::config::ensemble::Role::Observer;
+        let observes = ctx.me.role() == Role::Observer;
         let pause = ctx.me.ensemble.observer_election.0;
         let not_before = (observes && known.is_none() && pause > 0).then(|| {
             let pause = ctx.me.random(pause.unsigned_abs());
             ctx.after(Millis(i64::try_from(pause).unwrap_or(0)))
         });
-        Self { until: ctx.me.ledger.last_logged(), known, not_before, election: None, read_only_at: None }
+        // Still the vote that won: the leader that was followed.
+        let lost = Some(ctx.me.vote.leader).filter(|l| *l != ctx.me.id);
+        let until = ctx.me.ledger.last_logged();
+        Self { until, known, lost, not_before, ..Self::at_start(ctx.now) }
     }
 
     /// Goes on as soon as it may.
     pub fn resume<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) -> Flow {
+        if ctx.me.ensemble.read_only_mode && self.read_only == ReadOnly::Off {
+            let patience = Millis(ctx.me.settings.tick.0.max(READ_ONLY_PATIENCE));
+            self.read_only = ReadOnly::At(ctx.after(patience));
+        }
         let settled = ctx.me.ledger.is_durable() && ctx.me.applied >= self.until;
         if !settled || self.election.is_some() || self.not_before.is_some_and(|at| ctx.now.mono < at) {
             return Flow::Stay;
         }
-        if ctx.me.ensemble.read_only_mode {
-            let patience = Millis(ctx.me.settings.tick.0.max(2000));
-            self.read_only_at = Some(ctx.after(patience));
-        }
+        self.not_before = None;
         if let Some(vote) = self.known.take() {
             return Flow::Elected { vote, round: ctx.me.round };
         }
-        let (election, flow) = Election::begin(ctx);
+        let (mut election, mut flow) = Election::begin(ctx, self.lost);
+        for (from, notification) in std::mem::take(&mut self.early) {
+            if flow == Flow::Stay {
+                flow = election.heard(ctx, from, &notification);
+            }
+        }
         self.election = Some(election);
         flow
     }
 
     /// One input.
     pub fn step<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, input: Input<'_>) -> Flow {
-        match (&mut self.election, input) {
+        let flow = match (&mut self.election, input) {
             (Some(election), Input::Vote(from, notification)) => election.heard(ctx, from, &notification),
             (None, Input::Vote(from, notification)) => {
-                super::election::answer(ctx, from, &notification);
+                if ctx.me.views.is_voter(from) && from != ctx.me.id {
+                    self.early.insert(from, notification);
+                }
                 Flow::Stay
             }
             (_, Input::Tick) => {
-                if self.read_only_at.is_some_and(|at| ctx.now.mono >= at) {
-                    self.read_only_at = None;
+                if let ReadOnly::At(at) = self.read_only
+                    && ctx.now.mono >= at
+                {
+                    self.read_only = ReadOnly::On;
                     ctx.emit(Effect::Become(Stage::ReadOnly));
                 }
                 match &mut self.election {
@@ -86,10 +120,30 @@ impl Looking {
                     None => self.resume(ctx),
                 }
             }
+            // The role had asked for it before it ended: the history is another one now, so the vote is, too.
+            (_, Input::Truncated(last)) => {
+                ctx.me.ledger.cut(last);
+                self.anew(ctx)
+            }
+            (_, Input::Installed(_, last)) => {
+                ctx.me.ledger.replace(last);
+                self.anew(ctx)
+            }
             (None, Input::Flushed(_) | Input::Applied(..)) => self.resume(ctx),
             // Nobody is served: clients are refused before they come here, and what comes from links is late.
             _ => Flow::Stay,
+        };
+        if flow != Flow::Stay && self.read_only == ReadOnly::On {
+            // Whoever reads without a leader is let go before there is one.
+            ctx.emit(Effect::Become(Stage::Looking));
         }
+        flow
+    }
+
+    fn anew<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) -> Flow {
+        self.until = ctx.me.ledger.last_logged();
+        self.election = None;
+        self.resume(ctx)
     }
 
     /// When time matters next.
@@ -99,7 +153,11 @@ impl Looking {
             Some(election) => election.deadline(),
             None => self.not_before,
         };
-        next.into_iter().chain(self.read_only_at).min()
+        let read_only = match self.read_only {
+            ReadOnly::At(at) => Some(at),
+            ReadOnly::Off | ReadOnly::On => None,
+        };
+        next.into_iter().chain(read_only).min()
     }
 
     /// Figures.

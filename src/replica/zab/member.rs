@@ -2,6 +2,7 @@
 //!
 //! It decides nothing. Invariant: a role's own fields are dropped with the role; whatever must survive it is here.
 
+use super::election::{Mandate, Trace};
 use super::ledger::Ledger;
 use super::packet::{Notification, PeerState, Vote};
 use super::view::Views;
@@ -119,6 +120,12 @@ pub struct Member {
     pub may_vote: bool,
     /// The disk was empty at start: no epoch was ever promised here.
     pub fresh: bool,
+    /// What was heard of a history that others have.
+    pub others: Trace,
+    /// On whose votes this server leads, before it has its epoch.
+    pub mandate: Option<Mandate>,
+    /// What a leader sent did not fit to the history here: only a snapshot leads on.
+    pub needs_snapshot: bool,
     /// Round of the last election.
     pub round: i64,
     /// The vote that others are told: while looking the current one, later the one that won.
@@ -182,6 +189,9 @@ impl Member {
             current,
             may_vote,
             fresh,
+            others: Trace::None,
+            mandate: None,
+            needs_snapshot: false,
             round: 0,
             vote: Vote { leader: id, zxid: applied, epoch: current },
             state: PeerState::Looking,
@@ -257,6 +267,11 @@ impl<T> Ctx<'_, T> {
     /// Emits an effect.
     pub fn emit(&mut self, effect: Effect) {
         self.out.push(effect);
+    }
+
+    /// Sends a vote to another server.
+    pub fn notify(&mut self, to: ServerId, notification: Notification) {
+        self.out.push(Effect::Notify(to, notification));
     }
 
     /// Tells the operator of the course of things.

@@ -1,7 +1,7 @@
 //! The order of transactions. A payload is never looked into here, its header aside: only zxids, acks and commits
 //! count.
 //!
-//! [`solo`] is a server by itself. Members of an ensemble go through [`looking`] (with [`election`]) to [`leading`]
+//! [`Solo`] is a server by itself. Members of an ensemble go through [`looking`] (with [`election`]) to [`leading`]
 //! or [`learning`] and back; what outlives a role stands in [`member`], with [`ledger`] and [`view`].
 
 pub mod election;
@@ -10,6 +10,7 @@ pub mod learning;
 pub mod ledger;
 pub mod looking;
 pub mod member;
+pub mod membership;
 mod packet;
 mod solo;
 pub mod view;

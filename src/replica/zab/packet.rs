@@ -140,3 +140,32 @@ pub enum Packet {
     /// A type that is none of these; ignored, as the reference does.
     Unknown(i32),
 }
+
+impl Packet {
+    /// Its name on the wire, for messages.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(hello) if hello.observer => "OBSERVERINFO",
+            Self::Hello(_) => "FOLLOWERINFO",
+            Self::LeaderInfo { .. } => "LEADERINFO",
+            Self::AckEpoch { .. } => "ACKEPOCH",
+            Self::Diff(_) => "DIFF",
+            Self::Trunc(_) => "TRUNC",
+            Self::Snap(_) => "SNAP",
+            Self::NewLeader { .. } => "NEWLEADER",
+            Self::UpToDate => "UPTODATE",
+            Self::Proposal(_) => "PROPOSAL",
+            Self::Ack(_) => "ACK",
+            Self::Commit(_) => "COMMIT",
+            Self::CommitAndActivate(..) => "COMMITANDACTIVATE",
+            Self::Inform(_) => "INFORM",
+            Self::InformAndActivate(..) => "INFORMANDACTIVATE",
+            Self::Ping(_) | Self::Pong(..) => "PING",
+            Self::Request(_) => "REQUEST",
+            Self::Revalidate(..) | Self::Revalidated(..) => "REVALIDATE",
+            Self::Sync => "SYNC",
+            Self::Unknown(_) => "a packet of unknown type",
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! a quorum in both.
 
 use crate::config::ensemble::{Membership, Role};
+use crate::types::planted::{self, Bug};
 use crate::types::{ServerId, Zxid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,8 +71,9 @@ impl View {
         if !self.membership.hierarchical {
             return counted().count() > self.voters.len() / 2;
         }
-        let weight =
-            |ids: &mut dyn Iterator<Item = i64>| ids.map(|id| self.weight(ServerId(id))).sum::<i64>();
+        let weight = |ids: &mut dyn Iterator<Item = i64>| {
+            ids.fold(0_i64, |sum, id| sum.saturating_add(self.weight(ServerId(id))))
+        };
         let (mut groups, mut won) = (0_usize, 0_usize);
         for ids in self.membership.groups.values() {
             let all = weight(&mut ids.iter().copied().filter(|id| self.voters.contains(&ServerId(*id))));
@@ -95,7 +97,7 @@ impl View {
         let mut set = BTreeSet::new();
         for (zxid, server) in sorted {
             set.insert(server);
-            if self.is_quorum(&set) {
+            if self.is_quorum(&set) || planted::is(Bug::MinorityCommit) {
                 return Some(zxid);
             }
         }
@@ -145,13 +147,15 @@ impl Views {
         all
     }
 
-    /// Somebody proposed this membership. False if it is not newer than what is known.
+    /// A leader knows no newer membership than this one, so none is proposed that is older. True if that was news.
     pub fn propose(&mut self, membership: Arc<Membership>) -> bool {
-        let newer = membership.version > self.newest().version();
-        if newer {
-            self.proposed = Some(View::new(membership));
+        if membership.version == self.newest().version() {
+            return false;
         }
-        newer
+        let pending = membership.version > self.committed.version();
+        let news = pending || self.proposed.is_some();
+        self.proposed = pending.then(|| View::new(membership));
+        news
     }
 
     /// This membership is in force. False if it is not newer than the one that was.

@@ -73,6 +73,9 @@ pub const INITIALIZE: &str = "initialize";
 /// Our own note of how far the log is known to be durable. No other server looks at this name.
 pub const MARK: &str = "durable";
 
+/// The note of what a snapshot from a leader replaces, while it does.
+pub const INSTALL: &str = "install";
+
 /// Prefix of half-written files. Its first part is neither `log` nor `snapshot`, so nobody takes one for data.
 pub const TEMPORARY: &str = "tmp-";
 

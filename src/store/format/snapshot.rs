@@ -131,12 +131,18 @@ enum Stage {
     Acls(u32),
     Nodes,
     Trailer,
+    Signature,
     Done,
 }
+
+/// Behind the nodes of a snapshot that a leader sends, in place of seals and sections.
+pub const SIGNATURE: &str = "BenWasHere";
 
 /// Reads a snapshot, window by window.
 #[derive(Clone)]
 pub struct Decoder {
+    /// It comes from a leader and not from a file.
+    streamed: bool,
     stage: Stage,
     adler: Adler32,
     /// Bytes of the current window that the checksum has seen.
@@ -159,7 +165,14 @@ impl Decoder {
     /// A decoder that refuses any string or buffer longer than `limit`.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { stage: Stage::Header, adler: Adler32::new(), summed: 0, used: 0, limit }
+        Self { streamed: false, stage: Stage::Header, adler: Adler32::new(), summed: 0, used: 0, limit }
+    }
+
+    /// A decoder of what a leader sends behind SNAP: no header, no seals, a signature at the end. Its end is
+    /// followed by packets.
+    #[must_use]
+    pub fn streamed(limit: usize) -> Self {
+        Self { streamed: true, stage: Stage::SessionCount, ..Self::new(limit) }
     }
 
     /// Consumed bytes of the window.
@@ -197,6 +210,7 @@ impl Decoder {
                 Stage::Acls(left) => self.acl(&mut r, left).map(Some),
                 Stage::Nodes => self.node(&mut r),
                 Stage::Trailer if !last && rest.len() < 4096 => return Ok(Step::More),
+                Stage::Signature => self.signature(&mut r).map(Some),
                 Stage::Trailer => {
                     let trailer = self.trailer(window)?;
                     self.stage = Stage::Done;
@@ -229,6 +243,9 @@ impl Decoder {
     }
 
     fn sum(&mut self, window: &[u8], to: usize) {
+        if self.streamed {
+            return;
+        }
         self.adler.write(window.get(self.summed..to).unwrap_or_default());
         self.summed = to;
     }
@@ -276,7 +293,7 @@ impl Decoder {
         let path = at.text().map_err(Fault::Record)?.ok_or(Fault::Malformed("a path is null"))?;
         if path == "/" {
             *r = at;
-            self.stage = Stage::Trailer;
+            self.stage = if self.streamed { Stage::Signature } else { Stage::Trailer };
             return Ok(None);
         }
         self.guard(&at)?;
@@ -285,6 +302,15 @@ impl Decoder {
         let stat = StatPersisted::read(&mut at).map_err(Fault::Record)?;
         *r = at;
         Ok(Some(Item::Node(Node { path, data, acl, stat })))
+    }
+
+    fn signature<'a>(&mut self, r: &mut Reader<'a>) -> Result<Item<'a>, Fault> {
+        self.guard(r)?;
+        if r.text().map_err(Fault::Record)?.as_deref() != Some(SIGNATURE) {
+            return Err(Fault::Malformed("the leader's signature is missing"));
+        }
+        self.stage = Stage::Done;
+        Ok(Item::End(Trailer::default()))
     }
 
     /// Looks at a length before anything waits for so many bytes.
@@ -349,6 +375,37 @@ impl Decoder {
     }
 }
 
+/// What stands before the nodes, in a file and in a stream: sessions and access lists.
+pub fn begin(out: &mut Vec<u8>, sessions: &[(SessionId, i32)], acls: &[(i64, Vec<Acl<'static>>)]) {
+    writer::count(out, Some(sessions.len()));
+    for (id, timeout) in sessions {
+        writer::i64(out, id.0);
+        writer::i32(out, *timeout);
+    }
+    writer::count(out, Some(acls.len()));
+    for (id, list) in acls {
+        writer::i64(out, *id);
+        writer::count(out, Some(list.len()));
+        for acl in list {
+            acl.write(out);
+        }
+    }
+}
+
+/// A node; a parent comes before its children.
+pub fn put_node(out: &mut Vec<u8>, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
+    writer::text(out, Some(path));
+    writer::buffer(out, data);
+    writer::i64(out, acl);
+    stat.write(out);
+}
+
+/// The end of a stream to a learner.
+pub fn sign(out: &mut Vec<u8>) {
+    writer::text(out, Some("/"));
+    writer::text(out, Some(SIGNATURE));
+}
+
 /// Writes a snapshot: bytes gather in a buffer that the caller takes away as it likes.
 pub struct Encoder {
     buffer: Vec<u8>,
@@ -370,28 +427,13 @@ impl Encoder {
         writer::i32(&mut out, MAGIC);
         writer::i32(&mut out, 2);
         writer::i64(&mut out, -1);
-        writer::count(&mut out, Some(sessions.len()));
-        for (id, timeout) in sessions {
-            writer::i64(&mut out, id.0);
-            writer::i32(&mut out, *timeout);
-        }
-        writer::count(&mut out, Some(acls.len()));
-        for (id, list) in acls {
-            writer::i64(&mut out, *id);
-            writer::count(&mut out, Some(list.len()));
-            for acl in list {
-                acl.write(&mut out);
-            }
-        }
+        begin(&mut out, sessions, acls);
         Self { buffer: out, adler: Adler32::new(), summed: 0 }
     }
 
     /// Appends a node; a parent comes before its children.
     pub fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted) {
-        writer::text(&mut self.buffer, Some(path));
-        writer::buffer(&mut self.buffer, data);
-        writer::i64(&mut self.buffer, acl);
-        stat.write(&mut self.buffer);
+        put_node(&mut self.buffer, path, data, acl, stat);
     }
 
     /// Bytes waiting.

@@ -1,0 +1,97 @@
+//! What waits to be sent on one link: packets as bytes, and long things to be made on the way.
+//!
+//! Putting in never waits. Invariant: pieces leave in the order they were put in, and no more bytes wait than the
+//! limit and one packet; feeds cost nothing until their turn comes.
+
+use super::super::service::Feed;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use tokio::sync::Notify;
+
+/// Capacity that is kept for the next bytes.
+const KEEP: usize = 256 * 1024;
+
+/// A part of what waits.
+pub(super) enum Piece {
+    /// Packets.
+    Bytes(Vec<u8>),
+    /// Something long.
+    Feed(Box<dyn Feed + Send>),
+}
+
+#[derive(Default)]
+struct Inner {
+    pieces: VecDeque<Piece>,
+    /// Of all pieces, and of what was taken and has not left.
+    bytes: usize,
+    spare: Vec<u8>,
+}
+
+/// The queue between whoever decides and the task that owns the socket.
+pub(super) struct Outbox {
+    inner: Mutex<Inner>,
+    filled: Notify,
+    most: usize,
+}
+
+impl Outbox {
+    /// Nothing waits; `most` bytes may.
+    pub(super) fn new(most: usize) -> Self {
+        Self { inner: Mutex::default(), filled: Notify::new(), most }
+    }
+
+    /// Lets `write` append whole packets. False if too much waits.
+    #[must_use]
+    pub(super) fn put(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut inner = self.inner.lock();
+        let Inner { pieces, bytes, spare } = &mut *inner;
+        if !matches!(pieces.back(), Some(Piece::Bytes(_))) {
+            pieces.push_back(Piece::Bytes(std::mem::take(spare)));
+        }
+        if let Some(Piece::Bytes(last)) = pieces.back_mut() {
+            let before = last.len();
+            write(last);
+            *bytes += last.len().saturating_sub(before);
+        }
+        let fits = *bytes <= self.most;
+        drop(inner);
+        self.filled.notify_one();
+        fits
+    }
+
+    /// Something long, behind everything that was put in.
+    pub(super) fn stream(&self, feed: Box<dyn Feed + Send>) {
+        self.inner.lock().pieces.push_back(Piece::Feed(feed));
+        self.filled.notify_one();
+    }
+
+    /// The next piece, as much as there is of it.
+    pub(super) fn try_take(&self) -> Option<Piece> {
+        self.inner.lock().pieces.pop_front()
+    }
+
+    /// The next piece, once there is one.
+    pub(super) async fn take(&self) -> Piece {
+        loop {
+            if let Some(piece) = self.try_take() {
+                return piece;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Bytes of a piece have left.
+    pub(super) fn sent(&self, mut piece: Vec<u8>) {
+        let mut inner = self.inner.lock();
+        inner.bytes = inner.bytes.saturating_sub(piece.len());
+        if piece.capacity() <= KEEP && inner.spare.capacity() < piece.capacity() {
+            piece.clear();
+            inner.spare = piece;
+        }
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+}

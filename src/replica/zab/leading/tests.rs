@@ -1,0 +1,1 @@
+//! The role as a whole: inputs go in, effects come out.

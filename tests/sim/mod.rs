@@ -1,0 +1,15 @@
+//! The simulator. See `tests/sim.rs`.
+
+pub mod bugs;
+pub mod client;
+pub mod disk;
+pub mod door;
+pub mod faults;
+pub mod mutations;
+pub mod net;
+pub mod plan;
+pub mod rng;
+pub mod runner;
+pub mod server;
+pub mod truth;
+pub mod world;
