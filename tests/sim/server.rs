@@ -761,6 +761,7 @@ impl World {
         self.pipes[pipe as usize].blocked[side] = false;
         self.send(pipe, side, Message::Snapshot(zxid, Box::new(walking.image)));
         self.unblock(pipe, side);
+        self.step(n, Input::Link(link, LinkInput::Streamed));
     }
 
     fn become_stage(&mut self, n: usize, stage: Stage) {
