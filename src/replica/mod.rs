@@ -255,8 +255,10 @@ fn step_member<T: TreeView>(
     let flow = match (&mut *role, input) {
         (Role::Looking(looking), input) => looking.step(&mut ctx, input),
         (Role::Leading(leading), Input::Vote(from, notification)) => {
-            election::answer(&mut ctx, from, &notification);
-            leading.heard(&mut ctx, from, &notification)
+            match election::answer(&mut ctx, from, &notification) {
+                Flow::Stay => leading.heard(&mut ctx, from, &notification),
+                over => over,
+            }
         }
         // Whoever leads or learns answers those who look, and lets nothing else in.
         (_, Input::Vote(from, notification)) => election::answer(&mut ctx, from, &notification),

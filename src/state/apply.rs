@@ -9,6 +9,7 @@ use super::tree::{NodeId, ROOT};
 use super::txn::{Body, Create, DecodedTxn, TxnError};
 use super::watch::{Table, WatcherId, Watches};
 use crate::auth::AclEntry;
+use crate::types::planted::{self, Bug};
 use crate::types::{Committed, Entry, Millis, SessionId};
 use crate::wire::Outcome;
 use jute::records::data::{Acl, StatPersisted};
@@ -201,6 +202,11 @@ impl Machine {
                 parts.into_iter().map(|part| self.carry_out(at, part, audience)).collect(),
             );
         }
+        if planted::is(Bug::PartialMulti) {
+            for part in parts.iter().take_while(|part| !matches!(part, Body::Error(_))).cloned() {
+                self.carry_out(at, part, audience);
+            }
+        }
         let mut failed = false;
         let lots = parts.iter().map(|part| match part {
             Body::Error(code) => {
@@ -340,6 +346,10 @@ impl Machine {
         audience: &mut Audience<'_>,
     ) {
         let zxid = audience.zxid;
+        if planted::is(Bug::OrphanEphemeral) && zxid % 3 == 0 {
+            self.sessions.remove(&session);
+            return;
+        }
         for path in listed.unwrap_or_default() {
             // A path that is gone already is nothing to report.
             _ = self.delete(zxid, path, audience);

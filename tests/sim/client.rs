@@ -167,7 +167,12 @@ impl Client {
         let op = if let Some((joining, leaving)) = self.reconfig.take() {
             return self.send_reconfig(now, &joining, &leaving, history, out);
         } else if writes_only {
-            Op::Set { path: KEYS[0].into(), data: self.value(), version: -1 }
+            let data = self.value();
+            if self.counter.is_multiple_of(4) {
+                Op::Create { path: KEYS[0].into(), data, ephemeral: false, sequential: false }
+            } else {
+                Op::Set { path: KEYS[0].into(), data, version: -1 }
+            }
         } else {
             self.choose()
         };

@@ -153,8 +153,8 @@ pub struct World {
     trace: u64,
     /// No more faults: all is healed.
     pub calm: bool,
-    /// The lines of a replay.
-    pub told: Option<Vec<String>>,
+    /// Tells everything: a replay.
+    pub aloud: bool,
     pub failure: Option<String>,
     /// Until then clients write and do nothing else.
     pub started_writing: u64,
@@ -171,7 +171,7 @@ pub struct Outcome {
     pub trace: u64,
     pub events: u64,
     pub counts: [u64; KINDS.len()],
-    pub calls: usize,
+    pub judged: Judged,
     pub failure: Option<String>,
 }
 
@@ -202,7 +202,7 @@ impl World {
             events: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             calm: false,
-            told: None,
+            aloud: false,
             failure: None,
             started_writing: 0,
             invariants: true,
@@ -255,8 +255,8 @@ impl World {
 
     /// A line of a replay.
     pub fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Some(told) = &mut self.told {
-            told.push(format!("{:>12} {}", self.now, line()));
+        if self.aloud {
+            println!("{:>12} {}", self.now, line());
         }
     }
 
@@ -314,7 +314,7 @@ impl World {
             trace: self.trace,
             events: self.events,
             counts: self.counts,
-            calls: self.history.calls.len(),
+            judged: self.judged,
             failure: self.failure.clone(),
         }
     }
@@ -326,6 +326,7 @@ impl World {
     /// Goes on until then, or until `done`, which it returns.
     pub fn run_until(&mut self, until: u64, done: impl Fn(&Self) -> bool) -> bool {
         let mut n = 0_u32;
+        let mut spins = 0_u32;
         while self.failure.is_none() {
             n += 1;
             if n.is_multiple_of(32) && done(self) {
@@ -336,6 +337,13 @@ impl World {
                 return done(self);
             }
             let Some(due) = self.heap.pop() else { return false };
+            // A server that asks to be woken at once, again and again, would burn its processor.
+            spins = if due.at == self.now { spins + 1 } else { 0 };
+            if spins > 20_000 {
+                let what = format!("{:?}", due.what);
+                self.fail(|| format!("L: time stands still: {what}"));
+                break;
+            }
             self.now = due.at;
             if let Some(server) = due.what.server(&self.pipes)
                 && self.servers[server].paused_until > self.now

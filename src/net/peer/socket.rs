@@ -110,7 +110,8 @@ where
 /// Connects to whichever of these answers first; all are asked at once.
 pub(super) async fn dial(places: &[Place], limit: Duration) -> Result<TcpStream, String> {
     let mut attempts = JoinSet::new();
-    for place in places.iter().take(DIALS).cloned() {
+    for place in places.iter().take(DIALS) {
+        let place = place.clone();
         attempts.spawn(async move {
             let named = |e: io::Error| format!("{place}: {e}");
             let mut addresses = JoinSet::new();

@@ -5,6 +5,7 @@ use super::{Case, Fault, Prep, digest};
 use crate::auth::AclEntry;
 use crate::state::TreeView;
 use crate::state::quota::Verdict;
+use crate::types::planted::{self, Bug};
 use crate::types::{Millis, Owner, Zxid, path};
 use crate::wire::multi::WriteOp;
 use jute::codes::{MAX_TTL, perms};
@@ -215,7 +216,8 @@ impl Prep {
         let parent = self.node(case, parent_path)?;
         self.permit(case, &parent, perms::CREATE)?;
         let path: Cow<'_, str> = if mode.is_sequential() {
-            Cow::Owned(format!("{asked}{:010}", parent.stat.cversion))
+            let reused = i32::from(planted::is(Bug::SequenceReuse));
+            Cow::Owned(format!("{asked}{:010}", parent.stat.cversion.saturating_sub(reused)))
         } else {
             Cow::Borrowed(asked)
         };

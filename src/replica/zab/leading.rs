@@ -176,8 +176,10 @@ impl Leading {
     /// When time matters next.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let sessions = self.reign.as_ref().and_then(|r| r.authority.sessions.next_deadline());
-        let local = self.reign.as_ref().and_then(|r| r.local.deadline());
+        // Behind a pause of this server nobody expires for a while, and nothing is to be woken for.
+        let expiry = |at: Millis| at.max(self.beat.no_expiry_before());
+        let sessions = self.reign.as_ref().and_then(|r| r.authority.sessions.next_deadline()).map(expiry);
+        let local = self.reign.as_ref().and_then(|r| r.local.deadline()).map(expiry);
         let handover = self.reign.as_ref().and_then(|r| r.handover).map(|h| h.until);
         [Some(self.beat.next()), sessions, local, handover].into_iter().flatten().min()
     }

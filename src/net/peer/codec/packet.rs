@@ -30,44 +30,47 @@ pub fn write(packet: &Packet, out: &mut Vec<u8>) {
                 protocol_version: hello.protocol,
                 config_version: hello.config_version,
             });
-            data(out, |out| info.map(|info| info.write(out)).is_some());
+            match info {
+                Some(info) => data(out, |out| info.write(out)),
+                None => writer::buffer(out, None),
+            }
         }
         Packet::LeaderInfo { epoch, protocol } => {
             head(out, T::LeaderInfo, Zxid::new(*epoch, 0));
-            data(out, |out| said(writer::i32(out, *protocol)));
+            data(out, |out| writer::i32(out, *protocol));
         }
         Packet::AckEpoch { last, current } => {
             head(out, T::AckEpoch, *last);
             // Epochs travel as 32 bits.
-            data(out, |out| said(writer::i32(out, current.map_or(-1, |epoch| epoch.0 as i32))));
+            data(out, |out| writer::i32(out, current.map_or(-1, |epoch| epoch.0 as i32)));
         }
         Packet::Diff(zxid) => bare(out, T::Diff, *zxid),
         Packet::Trunc(zxid) => bare(out, T::Trunc, *zxid),
         Packet::Snap(zxid) => bare(out, T::Snap, *zxid),
         Packet::NewLeader { epoch, config } => {
             head(out, T::NewLeader, Zxid::new(*epoch, 0));
-            data(out, |out| said(out.extend_from_slice(config)));
+            data(out, |out| out.extend_from_slice(config));
         }
         Packet::UpToDate => bare(out, T::UpToDate, NONE),
         Packet::Proposal(entry) => {
             head(out, T::Proposal, entry.zxid);
-            data(out, |out| said(out.extend_from_slice(&entry.payload)));
+            data(out, |out| out.extend_from_slice(&entry.payload));
         }
         Packet::Ack(zxid) => bare(out, T::Ack, *zxid),
         Packet::Commit(zxid) => bare(out, T::Commit, *zxid),
         Packet::CommitAndActivate(zxid, leader) => {
             head(out, T::CommitAndActivate, *zxid);
-            data(out, |out| said(writer::i64(out, leader.0)));
+            data(out, |out| writer::i64(out, leader.0));
         }
         Packet::Inform(entry) => {
             head(out, T::Inform, entry.zxid);
-            data(out, |out| said(out.extend_from_slice(&entry.payload)));
+            data(out, |out| out.extend_from_slice(&entry.payload));
         }
         Packet::InformAndActivate(entry, leader) => {
             head(out, T::InformAndActivate, entry.zxid);
             data(out, |out| {
                 writer::i64(out, leader.0);
-                said(out.extend_from_slice(&entry.payload))
+                out.extend_from_slice(&entry.payload)
             });
         }
         Packet::Ping(zxid) => bare(out, T::Ping, *zxid),
@@ -79,7 +82,6 @@ pub fn write(packet: &Packet, out: &mut Vec<u8>) {
                     writer::i64(out, session.0);
                     writer::i32(out, short(*timeout));
                 }
-                true
             });
         }
         Packet::Request(request) => write_request(request, out),
@@ -87,21 +89,21 @@ pub fn write(packet: &Packet, out: &mut Vec<u8>) {
             head(out, T::Revalidate, NONE);
             data(out, |out| {
                 writer::i64(out, session.0);
-                said(writer::i32(out, short(*timeout)))
+                writer::i32(out, short(*timeout))
             });
         }
         Packet::Revalidated(session, alive) => {
             head(out, T::Revalidate, NONE);
             data(out, |out| {
                 writer::i64(out, session.0);
-                said(out.push(u8::from(*alive)))
+                out.push(u8::from(*alive))
             });
         }
         Packet::Sync => bare(out, T::Sync, Zxid::ZERO),
         Packet::Unknown(kind) => {
             writer::i32(out, *kind);
             writer::i64(out, NONE.0);
-            data(out, |_| false);
+            writer::buffer(out, None);
         }
     }
     if !matches!(packet, Packet::Request(_)) {
@@ -115,7 +117,7 @@ fn write_request(request: &Forwarded, out: &mut Vec<u8>) {
         writer::i64(out, request.session.0);
         writer::i32(out, request.cxid);
         writer::i32(out, request.op);
-        said(out.extend_from_slice(&request.body))
+        out.extend_from_slice(&request.body)
     });
     writer::count(out, request.ids.as_ref().map(Vec::len));
     for id in request.ids.iter().flatten() {
@@ -129,19 +131,11 @@ fn head(out: &mut Vec<u8>, kind: PacketType, zxid: Zxid) {
     writer::i64(out, zxid.0);
 }
 
-/// The data, and its length in front; null when `write` says there is none.
-fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+/// The data, and its length in front.
+fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let mark = writer::begin_frame(out);
-    if write(out) {
-        writer::end_frame(out, mark);
-    } else {
-        out.truncate(mark);
-        writer::buffer(out, None);
-    }
-}
-
-fn said((): ()) -> bool {
-    true
+    write(out);
+    writer::end_frame(out, mark);
 }
 
 fn bare(out: &mut Vec<u8>, kind: PacketType, zxid: Zxid) {

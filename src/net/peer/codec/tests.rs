@@ -173,7 +173,7 @@ fn lengths_are_refused_before_anything_is_kept() {
     assert_eq!(extent.find(&raw), Ok(None));
     raw.resize(raw.len() + 4, 0xff);
     assert!(extent.find(&raw).is_err());
-    let exact = unhex(&format!("00000002 0000000000000001 00000004 01020304 80000000"));
+    let exact = unhex("00000002 0000000000000001 00000004 01020304 80000000");
     assert_eq!(Extent::new(4).find(&exact), Ok(Some(exact.len())), "a negative count is an empty vector");
     assert!(Extent::new(3).find(&exact).is_err());
 }

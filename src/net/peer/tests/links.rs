@@ -6,8 +6,8 @@ use crate::replica::zab::LearnerHello;
 use crate::types::{Entry, Millis};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 struct Side {
     links: Links,

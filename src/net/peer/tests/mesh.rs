@@ -3,8 +3,8 @@ use super::super::mesh::{Mesh, MeshSettings, Roster};
 use super::super::place::Place;
 use super::*;
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 struct Node {
     mesh: Mesh,
@@ -118,13 +118,17 @@ async fn a_smaller_server_knocks_with_one_segment_hangs_up_and_is_called_back() 
     let peer = listen(&places[&2]).await;
     let one = node(1, &places);
     one.tell(2, 7);
-    let (mut knock, _) = soon(peer.accept()).await.unwrap();
-    knock.readable().await.unwrap();
+    let (mut caller, _) = soon(peer.accept()).await.unwrap();
+    caller.readable().await.unwrap();
     let mut first = [0; 4096];
-    let n = knock.read(&mut first).await.unwrap();
-    assert_eq!(first[..n], hello::write(ServerId(1), &[one.place.clone()], false), "all of it at once");
-    assert_eq!(soon(knock.read(&mut first)).await.unwrap(), 0, "and hangs up");
-    let mut call = super::knock(&one.place).await;
+    let n = caller.read(&mut first).await.unwrap();
+    assert_eq!(
+        first[..n],
+        hello::write(ServerId(1), std::slice::from_ref(&one.place), false),
+        "all of it at once"
+    );
+    assert_eq!(soon(caller.read(&mut first)).await.unwrap(), 0, "and hangs up");
+    let mut call = knock(&one.place).await;
     call.write_all(&hello::write(ServerId(2), &[places[&2].clone()], false)).await.unwrap();
     assert_eq!(heard(&mut call).await.round, 7);
     call.write_all(&framed(&vote(2, 8))).await.unwrap();
@@ -137,18 +141,18 @@ async fn a_larger_server_calls_back_where_the_knock_said() {
     let elsewhere = place();
     let peer = listen(&elsewhere).await;
     let two = node(2, &places);
-    let mut knock = super::knock(&two.place).await;
-    knock
+    let mut caller = knock(&two.place).await;
+    caller
         .write_all(&hello::write(ServerId(1), &[Place::new("0.0.0.0", 1), elsewhere.clone()], true))
         .await
         .unwrap();
-    assert_eq!(soon(knock.read(&mut [0; 8])).await.unwrap_or(0), 0, "it is hung up");
+    assert_eq!(soon(caller.read(&mut [0; 8])).await.unwrap_or(0), 0, "it is hung up");
     let (mut call, _) = soon(peer.accept()).await.unwrap();
     assert_eq!(soon(hello::read(&mut call)).await.unwrap().server, Some(ServerId(2)));
     two.tell(1, 4);
     assert_eq!(heard(&mut call).await.round, 4);
     // A wish that leads nowhere takes nothing away.
-    let mut forged = super::knock(&two.place).await;
+    let mut forged = knock(&two.place).await;
     forged.write_all(&hello::write(ServerId(1), &[place()], false)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     two.tell(1, 5);
@@ -160,13 +164,13 @@ async fn old_strange_and_nameless_peers_are_heard() {
     let places = places(&[1, 2]);
     let one = node(1, &places);
     // 3.4 says its number only; the vote follows in the same segment.
-    let mut old = super::knock(&one.place).await;
+    let mut old = knock(&one.place).await;
     let mut bytes = 2_i64.to_be_bytes().to_vec();
     bytes.extend(framed(&vote(2, 3)));
     old.write_all(&bytes).await.unwrap();
     one.hears(2, 3).await;
     // Byte by byte, from a server that is no member.
-    let mut drip = super::knock(&one.place).await;
+    let mut drip = knock(&one.place).await;
     drip.set_nodelay(true).unwrap();
     let mut bytes = hello::write(ServerId(9), &[place()], false);
     bytes.extend(framed(&vote(9, 4)));
@@ -179,7 +183,7 @@ async fn old_strange_and_nameless_peers_are_heard() {
     assert_eq!(heard(&mut drip).await.round, 5);
     // Observers without a number get one.
     for n in [-1, -2] {
-        let mut nameless = super::knock(&one.place).await;
+        let mut nameless = knock(&one.place).await;
         nameless.write_all(&hello::write(ServerId(i64::MAX), &[place()], false)).await.unwrap();
         nameless.write_all(&framed(&vote(1, 6))).await.unwrap();
         one.hears(n, 6).await;
@@ -243,7 +247,7 @@ async fn garbage_stops_neither_the_port_nor_an_election() {
     let mut held = Vec::new();
     for n in 0..400_usize {
         for place in places.values() {
-            let mut stranger = super::knock(place).await;
+            let mut stranger = knock(place).await;
             let garbage: &[u8] = match n % 8 {
                 0 => b"",
                 1 => b"\xff",
@@ -270,7 +274,7 @@ async fn garbage_stops_neither_the_port_nor_an_election() {
     let forged = |heard: &Heard| matches!(heard, Heard::Vote(from, _) if from.0 > 2);
     assert_eq!(one.scribe.count(forged) + two.scribe.count(forged), 0);
     // After a vote that is none the connection still stands.
-    let mut peer = super::knock(&one.place).await;
+    let mut peer = knock(&one.place).await;
     peer.write_all(b"\0\0\0\0\0\0\0\x0d\0\0\0\x03abc").await.unwrap();
     peer.write_all(&framed(&vote(2, 77))).await.unwrap();
     one.hears(13, 77).await;
@@ -280,7 +284,7 @@ async fn garbage_stops_neither_the_port_nor_an_election() {
 async fn a_stranger_that_says_nothing_is_shown_out_in_time() {
     let places = places(&[1, 2]);
     let one = node(1, &places);
-    let mut silent = super::knock(&one.place).await;
+    let mut silent = knock(&one.place).await;
     silent.write_all(&[0xff; 3]).await.unwrap();
     let begin = Instant::now();
     assert_eq!(soon(silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
@@ -295,7 +299,7 @@ async fn the_port_moves_with_the_membership() {
     two.hears(1, 1).await;
     let before = places.insert(1, place()).unwrap();
     one.mesh.update(roster(1, &places));
-    drop(super::knock(&places[&1]).await);
+    drop(knock(&places[&1]).await);
     let closed = async {
         while TcpStream::connect((before.host.as_str(), before.port)).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -333,7 +337,7 @@ async fn a_port_that_is_taken_is_reported_after_the_attempts() {
     let waiting = node(1, &places);
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(holder);
-    drop(super::knock(&places[&1]).await);
+    drop(knock(&places[&1]).await);
     assert!(waiting.scribe.all().is_empty());
 }
 
@@ -344,7 +348,7 @@ async fn everywhere_means_both_families_and_several_addresses_race() {
     let mut open = roster(1, &places);
     open.doors = vec![Door::Everywhere(places[&1].port)];
     let _mesh = Mesh::start(settings(1), open, service);
-    drop(super::knock(&places[&1]).await);
+    drop(knock(&places[&1]).await);
     let two = node(2, &places);
     let (hole, _held, _listener) = blackhole().await;
     let mut many = roster(2, &places);

@@ -120,6 +120,7 @@ impl Member {
     pub fn has_say(&self) -> bool {
         let blank = self.current <= Epoch(0) && self.ledger.last_logged() == Zxid::ZERO;
         let lost = blank
+            && self.views.is_voter(self.id)
             && match self.others {
                 Trace::None => false,
                 Trace::Epoch => self.accepted <= Epoch(0),

@@ -115,6 +115,9 @@ impl Election {
     /// A vote of somebody who looks, too.
     fn heard_vote<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, from: ServerId, n: &Notification) -> Flow {
         if !ctx.me.has_say() {
+            // Others elect without this server, and it learns whom only when it asks: soon, then.
+            self.wait = ctx.me.ensemble.min_notification.max(Millis(1));
+            self.resend_at = self.resend_at.min(ctx.after(self.wait));
             return Flow::Stay;
         }
         if n.vote.zxid == MUTE {

@@ -47,6 +47,11 @@ impl Beat {
         self.halves / 2
     }
 
+    /// Before this nobody's silence is proved.
+    pub(super) fn no_expiry_before(&self) -> Millis {
+        self.no_expiry_before
+    }
+
     pub(super) fn next(&self) -> Millis {
         self.step_ends.map_or(self.next_half, |end| end.min(self.next_half))
     }

@@ -74,12 +74,9 @@ impl Learning {
     pub fn begin<T: TreeView>(ctx: &mut Ctx<'_, T>, leader: ServerId) -> Self {
         let observer = ctx.me.role() == Role::Observer;
         ctx.emit(Effect::Become(stage(observer, false)));
-        let mut ending = None;
-        if let Some(stored) = ctx.me.ledger.stored().filter(|_| writes_disk(ctx.me, observer)) {
-            // It has observed without a disk: the log begins again where it ended.
-            ctx.emit(Effect::Truncate(stored));
-            ending = Some(Flow::Leave("the tree goes back to what is on disk".to_owned()));
-        }
+        // A membership that was learned from votes may have made a voter of it.
+        let ending =
+            return_to_disk(ctx).then(|| Flow::Leave("the tree goes back to what is on disk".to_owned()));
         let connecting = Connecting::begin(ctx, leader, observer, ending.is_none());
         Self { observer, through: None, phase: Phase::Connecting(connecting), ending }
     }
@@ -105,15 +102,21 @@ impl Learning {
                 self.phase = phase;
                 Flow::Stay
             }
-            Next::Over(flow) => match &self.phase {
-                Phase::Syncing(syncing) if syncing.replaces_history() => {
-                    ctx.emit(Effect::Close(syncing.link()));
-                    self.ending = Some(flow);
-                    Flow::Stay
-                }
-                _ => flow,
-            },
+            Next::Over(flow) => self.over(ctx, flow),
         }
+    }
+
+    fn over<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, flow: Flow) -> Flow {
+        match &self.phase {
+            Phase::Syncing(syncing) if syncing.replaces_history() => {
+                ctx.emit(Effect::Close(syncing.link()));
+            }
+            // A membership made a voter of an observer, or of one that looks for a leader next.
+            _ if return_to_disk(ctx) => ctx.emit(Effect::Become(stage(self.observer, false))),
+            _ => return flow,
+        }
+        self.ending = Some(flow);
+        Flow::Stay
     }
 
     /// The history on disk is another one now, whether or not the role goes on.
@@ -183,6 +186,15 @@ impl Learning {
         status.peer = Some(peer);
         status
     }
+}
+
+/// Who has observed without a disk and needs one now begins again where the log ends: no vote names what is not
+/// on disk, and nothing is appended behind a hole.
+fn return_to_disk<T: TreeView>(ctx: &mut Ctx<'_, T>) -> bool {
+    let observer = ctx.me.role() == Role::Observer;
+    let stored = ctx.me.ledger.stored().filter(|_| writes_disk(ctx.me, observer));
+    ctx.out.extend(stored.map(Effect::Truncate));
+    stored.is_some()
 }
 
 /// Does a learner of this kind keep a log?

@@ -318,6 +318,10 @@ impl Syncing {
 
     /// The history is durable; the epoch follows it, never the other way round.
     fn adopt<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) -> Next {
+        if !writes_disk(ctx.me, self.observer) && !matches!(self.way, Way::Snap(_)) {
+            // The history is in memory only: an epoch on disk would claim more than is there, should it ever vote.
+            return self.adopted(ctx);
+        }
         self.at = At::Adopting;
         ctx.emit(Effect::SaveEpoch(EpochFile::Current, self.epoch));
         Next::Stay

@@ -415,7 +415,8 @@ proptest! {
         // So does whoever leads too few, or is thought to lead.
         for _ in 0..9 {
             let leaders = net.leaders();
-            let few = |l: &&i64| **l == 5 || leaders.iter().filter(|other| other == l).count() < 3;
+            let leads = |l: i64| net.nodes.get(&l).is_some_and(|n| n.leader() == Some(l));
+            let few = |l: &&i64| !leads(**l) || leaders.iter().filter(|other| other == l).count() < 3;
             let Some(lost) = leaders.iter().filter(|l| **l != 0).find(few).copied() else { break };
             net.lose(lost);
             net.run(3000);

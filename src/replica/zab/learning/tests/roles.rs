@@ -75,6 +75,37 @@ fn an_observer_without_a_disk_keeps_its_place_and_goes_back_to_the_disk_when_it_
 }
 
 #[test]
+fn an_observer_without_a_disk_keeps_no_epoch_that_its_disk_does_not_bear_out() {
+    let diskless = || Server::new(4, |me| me.ensemble.observer_writes_disk = false).promised();
+    let mut s = diskless();
+    s.gets(Packet::Diff(z(1, 9)));
+    s.gets(proposal(1, 9));
+    assert_eq!(s.gets(commit(1, 9)), ["commit 1:9"]);
+    assert_eq!(s.gets(new_leader(2)), ["patience 5000", "send ACK 2:0"]);
+    let mut s = diskless();
+    s.gets(Packet::Snap(z(1, 20)));
+    assert_eq!(s.gets(new_leader(2)), ["install 1:20"]);
+    assert_eq!(s.on(Input::Installed(LINK, z(1, 20))), ["save Current 2"], "the snapshot is on disk");
+}
+
+#[test]
+fn an_observer_without_a_disk_that_becomes_a_voter_goes_back_to_the_disk_before_it_votes() {
+    let mut s = Server::new(4, |me| {
+        (me.ensemble.observer_writes_disk, me.settings.reconfig_enabled) = (false, true);
+    })
+    .live();
+    s.gets(inform(2, 1));
+    let text = MEMBERS.replace(":observer", "").replace("version=0", "version=200000002");
+    let told = s.gets(Packet::InformAndActivate(reconfig(z(2, 2), &text), ServerId(3)));
+    assert_eq!(told[told.len() - 3..], ["commit 2:2", "truncate 1:8", "become Observing { serving: false }"]);
+    assert!(s.gets(inform(2, 3)).is_empty() && s.learns());
+    s.raw(Input::Truncated(z(1, 8)));
+    assert_eq!(s.me().ledger.last_logged(), z(1, 8));
+    let told: Vec<_> = s.out.iter().map(show).collect();
+    assert!(told.contains(&"become Following { serving: false }".to_owned()), "{told:?}");
+}
+
+#[test]
 fn observers_go_round_the_followers_that_take_them() {
     let mut s = Server::new(4, |me| me.ensemble.observer_masters = true);
     let mut asked = Vec::new();
