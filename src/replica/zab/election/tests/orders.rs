@@ -151,7 +151,8 @@ fn a_cold_start_ends_with_one_leader_in_every_order() {
 
 #[test]
 fn different_histories_end_with_one_leader_in_every_order() {
-    let states = walk(|| World::cold(&[(1, history(1, 9)), (2, history(2, 1)), (3, history(1, 8))]), all_agree);
+    let states =
+        walk(|| World::cold(&[(1, history(1, 9)), (2, history(2, 1)), (3, history(1, 8))]), all_agree);
     assert!(states > 1000, "{states}");
 }
 
