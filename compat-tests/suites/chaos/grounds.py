@@ -37,6 +37,9 @@ class Fault:
 class Ground:
     """Processes, which can be killed, stopped and frozen."""
 
+    # Nodes in which the servers may differ.
+    views: tuple[str, ...] = ()
+
     def __init__(self, work: Path, kinds: list[str], chance: random.Random):
         self.work, self.kinds, self.random = work, kinds, chance
         self.servers = self.ensemble()
@@ -191,6 +194,9 @@ class Relays(Ground):
     Only votes are spoilt: the quorum protocol has no checksum, neither has the reference's, so a changed byte of a
     proposal or of an acknowledgement is a lie that no server can see through.
     """
+
+    # Through the relays each has another view of the others.
+    views = ("/zookeeper/config",)
 
     def ensemble(self) -> Ensemble:
         servers = Ensemble(self.work, self.kinds, CONFIG)
