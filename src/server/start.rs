@@ -293,7 +293,8 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
     );
     let rules = rules(settings);
     let log = Arc::new(DiskLog::default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     let abroad = is_member.then(|| member::abroad(settings, state, &log, runtime.handle().clone()));
     let replica = if is_member {
         let begin = member::begin(settings, &opened, &before, &recovered, recent, seed)?;

@@ -1,6 +1,7 @@
 //! The role as a whole: inputs go in, effects come out, as short lines.
 
 mod rig;
+mod together;
 
 use super::*;
 use crate::replica::io::{ClientWrite, HistoryPlan, Origin};
