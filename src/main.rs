@@ -107,6 +107,13 @@ fn server(arguments: Vec<String>, properties: SystemProperties, log: &LogArgs) -
             return error.exit_code();
         }
     };
+    // A task that has panicked leaves a server that looks alive and is not: the others must see that it is gone.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        tracing::error!("A part of the server has failed; stopping: {panic}");
+        quoll::server::shutdown::abort();
+    }));
     match quoll::server::run(&settings) {
         Ok(code) => code,
         Err(error) => {

@@ -29,6 +29,7 @@ const HANDS: &[(&[&str], &[&str], &str)] = &[
         &[
             "src/store/files/real.rs",
             "src/server/facts.rs",
+            "src/server/config_files.rs",
             "src/config/world.rs",
             "src/bench/gauge.rs",
             "src/tools/backup/mod.rs",

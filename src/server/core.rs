@@ -5,11 +5,13 @@
 //! Held together only in these orders, each a chain from left to right:
 //! * brain, then state (shared), then lane: validation reads the tree, and a write takes its place in the lane.
 //! * brain, then commits: what was committed is queued in its order.
+//! * brain, then memberships known, links, desks of the mesh, candidates, each by itself: effects for other servers.
+//! * history, then applying, then state (exclusive): a history that was cut or replaced gets its tree in place.
 //! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
 //! * state (shared), then watches, outbox: a read on its connection's task.
 //!
-//! Nobody waits for the brain, for `applying` or for the connections while holding the state.
+//! Nobody waits for the brain, for `history`, for `applying` or for the connections while holding the state.
 //!
 //! Invariant: effects leave the brain in the order they were decided, because they are performed before its
 //! lock is given back; commits are queued there and applied by whoever finds nobody applying.
@@ -133,7 +135,6 @@ pub struct Core {
     pub(super) brain: Mutex<Brain>,
     pub(super) commits: Mutex<VecDeque<Ordered>>,
     pub(super) applying: Mutex<()>,
-    pub(super) started: Millis,
     /// What the server is to its clients; changes under the brain's lock only.
     pub(super) standing: StandingCell,
     /// It leads, be it for itself only (`leaderServes=no`).
@@ -238,7 +239,6 @@ impl Core {
             brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0 }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
-            started,
             standing: StandingCell::new(standing),
             is_leading: AtomicBool::new(false),
             serving_since: AtomicI64::new(started.0),

@@ -1,10 +1,11 @@
 //! What operators may ask about and what hardly changes while the server runs: its configuration, its
 //! whitelist, its surroundings.
 
-use crate::config::Settings;
+use crate::config::ensemble::Role;
 use crate::config::settings::Whitelist;
+use crate::config::{Mode, Settings};
 use crate::report::java::Zone;
-use crate::report::{Environment, ServerConf};
+use crate::report::{EnsembleConf, Environment, ServerConf};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
 
@@ -18,6 +19,8 @@ pub struct Facts {
     pub whitelist: Whitelist,
     /// The zone in which dates are printed.
     pub zone: Zone,
+    /// Followers take observers here.
+    pub takes_observers: bool,
     conf: ServerConf,
     client_port: AtomicI32,
     trace_mask: AtomicI64,
@@ -45,6 +48,7 @@ impl Facts {
     /// Out of the settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
+        let is_member = settings.mode == Mode::Ensemble;
         let conf = ServerConf {
             client_port: -1,
             secure_client_port: -1,
@@ -55,9 +59,18 @@ impl Facts {
             min_session_timeout: settings.sessions.min_timeout_ms,
             max_session_timeout: settings.sessions.max_timeout_ms,
             listen_backlog: settings.client.listen_backlog,
+            server_id: if is_member { settings.quorum.my_id.unwrap_or(0) } else { 0 },
+            ensemble: is_member.then(|| EnsembleConf {
+                init_limit: settings.quorum.init_limit,
+                sync_limit: settings.quorum.sync_limit,
+                election_alg: 3,
+                peer_type: i32::from(settings.quorum.role == Role::Observer),
+                ..EnsembleConf::default()
+            }),
             ..ServerConf::default()
         };
         Self {
+            takes_observers: settings.quorum.observer_master_port.is_some(),
             whitelist: settings.four_letter_words.clone(),
             zone: Zone::of_this_machine(),
             conf,

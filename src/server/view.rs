@@ -6,18 +6,22 @@ use super::conns::Full;
 use super::core::Core;
 use super::facts;
 use super::throttle::{Throttle, also};
+use crate::config::ensemble::{MemberAddress, Role};
 use crate::net::client::conn::shown_ip;
 use crate::net::client::{Conn, Phase};
+use crate::replica::PeerStatus;
 use crate::report::four_letter::{self, Control, Word};
 use crate::report::java::Zone;
 use crate::report::{
-    Bucket, ConnInfo, DirSizes, Environment, Gauges, Metrics, Mode, NamespaceQuota, PeerInfo, ServerConf,
-    SessionDump, SessionInfo, Status, Traffic, View, WatchSummary, version,
+    Bucket, ConnInfo, DirSizes, EnsembleConf, Environment, Gauges, LeaderGauges, Metrics, Mode,
+    NamespaceQuota, PeerInfo, ResponseSizes, ServerConf, SessionDump, SessionInfo, Status, Traffic, View,
+    WatchSummary, version,
 };
 use crate::state::TreeView as _;
 use crate::state::watch::WatcherId;
 use crate::types::{ConnId, Millis, SessionId, Zxid};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A look at the server, taken for a connection.
@@ -119,6 +123,65 @@ impl Look<'_> {
     }
 }
 
+/// Sizes of proposals, as a leader shows them: all -1 before the first.
+fn proposals(peer: &PeerStatus) -> Option<ResponseSizes> {
+    let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    if !peer.state.starts_with("leading") {
+        return None;
+    }
+    Some(match peer.proposals {
+        None => ResponseSizes { last: -1, min: -1, max: -1 },
+        Some((min, max, last)) => ResponseSizes { last: size(last), min: size(min), max: size(max) },
+    })
+}
+
+fn leader(peer: &PeerStatus, uptime: i64) -> LeaderGauges {
+    let followers =
+        |voter: bool| peer.learners.iter().filter(|l| !l.observer && l.synced && l.voter == voter).count();
+    LeaderGauges {
+        learners: peer.learners.len(),
+        synced_followers: followers(true),
+        synced_non_voting_followers: followers(false),
+        pending_syncs: peer.pending_syncs,
+        uptime,
+    }
+}
+
+impl Look<'_> {
+    /// What the server is within its ensemble.
+    fn standing_peer(&self) -> Option<PeerStatus> {
+        self.core.brain.lock().replica.status().peer
+    }
+
+    /// Shown by whoever takes observers.
+    fn synced_observers(&self, peer: &PeerStatus) -> Option<usize> {
+        let takes = self.mode() == Some(Mode::Leader)
+            || (self.mode() == Some(Mode::Follower) && self.core.facts.takes_observers);
+        takes.then(|| peer.learners.iter().filter(|l| l.observer && l.synced).count())
+    }
+
+    /// The membership in force, as `conf` shows it: with the ports of this server.
+    fn membership(&self, conf: EnsembleConf) -> EnsembleConf {
+        let (membership, own) = {
+            let brain = self.core.brain.lock();
+            let Some(me) = brain.replica.as_member() else { return conf };
+            (Arc::clone(me.views.committed.membership()), me.id)
+        };
+        let ports = |of: fn(&MemberAddress) -> u16| {
+            let addresses = membership.members.get(&own.0).into_iter().flat_map(|m| &m.addresses);
+            addresses.map(|a| of(a).to_string()).collect::<Vec<_>>().join("|")
+        };
+        let role = membership.members.get(&own.0).map(|member| member.role);
+        EnsembleConf {
+            election_port: ports(|a| a.election_port),
+            quorum_port: ports(|a| a.quorum_port),
+            peer_type: role.map_or(conf.peer_type, |role| i32::from(role == Role::Observer)),
+            membership: (self.mode() != Some(Mode::ReadOnly)).then(|| membership.text()),
+            ..conf
+        }
+    }
+}
+
 impl View for Look<'_> {
     fn mode(&self) -> Option<Mode> {
         self.core.standing.get().mode()
@@ -147,7 +210,7 @@ impl View for Look<'_> {
             outstanding: self.core.gate.at_work(),
             last_zxid,
             node_count,
-            proposals: None,
+            proposals: self.standing_peer().and_then(|peer| proposals(&peer)),
         }
     }
 
@@ -165,8 +228,10 @@ impl View for Look<'_> {
             count_usage: q.count_usage,
             bytes_usage: q.bytes_usage,
         };
+        let peer = self.standing_peer();
+        let uptime = self.core.clock.mono().0.saturating_sub(self.core.serving_since.load(Relaxed));
         Gauges {
-            uptime: self.core.clock.mono().0.saturating_sub(self.core.started.0),
+            uptime,
             watch_count: self.core.shared.watches().counts().total,
             ephemerals_count: tree.ephemerals_count,
             approximate_data_size: tree.approximate_data_size,
@@ -175,12 +240,24 @@ impl View for Look<'_> {
             max_files,
             connection_drop_probability: self.core.throttle.as_ref().map_or(0.0, Throttle::drop_probability),
             quotas: tree.quotas.into_iter().map(quota).collect(),
+            local_sessions: peer.as_ref().map_or(0, |peer| peer.local_sessions),
+            quorum_size: peer.as_ref().map(|peer| peer.voters),
+            synced_observers: peer.as_ref().and_then(|peer| self.synced_observers(peer)),
+            leader: peer
+                .as_ref()
+                .filter(|_| self.mode() == Some(Mode::Leader))
+                .map(|peer| leader(peer, uptime)),
             ..Gauges::default()
         }
     }
 
     fn peer(&self) -> Option<PeerInfo> {
-        None
+        let mode = self.mode();
+        self.standing_peer().filter(|_| mode != Some(Mode::ReadOnly)).map(|peer| PeerInfo {
+            state: peer.state,
+            observer_master: (mode == Some(Mode::Observer))
+                .then(|| peer.observer_master.unwrap_or(peer.leader).0),
+        })
     }
 
     fn metrics(&self) -> Metrics {
@@ -196,11 +273,15 @@ impl View for Look<'_> {
     }
 
     fn sessions(&self) -> SessionDump {
+        let local = self.core.settings.local_sessions.then(Vec::new);
+        if !self.core.decides() {
+            return SessionDump::Learner { local, global: self.core.shared.read(|m| m.sessions()) };
+        }
         // What was heard since the last beat counts already.
         self.core.collect_touches();
         let buckets = self.core.brain.lock().replica.expiry_buckets();
         SessionDump::Tracked {
-            local: None,
+            local,
             global: buckets.into_iter().map(|(at, sessions)| self.bucket(at, sessions)).collect(),
         }
     }
@@ -244,7 +325,9 @@ impl View for Look<'_> {
     }
 
     fn conf(&self) -> ServerConf {
-        ServerConf { sizes: self.dir_sizes(), ..self.core.facts.conf() }
+        let conf = self.core.facts.conf();
+        let ensemble = conf.ensemble.map(|ensemble| self.membership(ensemble));
+        ServerConf { sizes: self.dir_sizes(), ensemble, ..conf }
     }
 
     fn environment(&self) -> Environment {

@@ -129,6 +129,34 @@ pub(super) async fn dial(places: &[Place], limit: Duration) -> Result<TcpStream,
     }
 }
 
+/// How long a port that refuses is tried again: whoever has just been elected opens its port as soon as it knows.
+const INSIST: Duration = Duration::from_millis(100);
+
+/// Pause between two such attempts.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Dials again for a moment if the port is not open yet.
+pub(super) async fn dial_until_open(places: &[Place], limit: Duration) -> Result<TcpStream, String> {
+    let mut failure = None;
+    let insist = async {
+        loop {
+            match dial(places, limit).await {
+                Ok(stream) => return stream,
+                Err(reason) => failure = Some(reason),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    match tokio::time::timeout(INSIST.min(limit), insist).await {
+        Ok(stream) => Ok(stream),
+        // Refused all the time; else it may only be far away.
+        Err(_) => match failure {
+            Some(reason) => Err(reason),
+            None => dial(places, limit).await,
+        },
+    }
+}
+
 fn list(places: &[Place]) -> String {
     places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ")
 }

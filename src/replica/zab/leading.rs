@@ -119,6 +119,10 @@ impl Leading {
                 self.hand_over(ctx)
             }
             LinkInput::Packet(packet) => self.packet(ctx, link, packet),
+            LinkInput::Streamed => {
+                self.new_leader(ctx, link);
+                Flow::Stay
+            }
             LinkInput::AcceptedObserver | LinkInput::Connected => Flow::Stay,
         }
     }

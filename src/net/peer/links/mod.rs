@@ -127,7 +127,7 @@ impl Links {
         self.shared.runtime.spawn(async move {
             let connected = tokio::select! {
                 () = line.stop.cancelled() => Err("closed".to_owned()),
-                connected = socket::dial(&places, limit) => connected,
+                connected = socket::dial_until_open(&places, limit) => connected,
             };
             let tuning =
                 Tuning { nodelay: shared.settings.learner_nodelay, keep_alive: false, unheard: None };
