@@ -119,6 +119,9 @@ pub enum LinkInput {
     /// A packet came. [`Packet::Snap`] comes only when the stream behind it was read completely and stands aside
     /// as the link's candidate.
     Packet(Packet),
+    /// The tree that [`Stream::Snapshot`] takes apart was read to its end. What it shows was committed, and sent to
+    /// this link, before now.
+    Streamed,
     /// It is over, or never came to be. Nothing more comes from it.
     Lost,
 }
@@ -136,7 +139,8 @@ pub struct HistoryPlan {
 /// What goes to a learner before anything that is sent to it later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// The living tree, fuzzy, and the signature behind it. The packet SNAP was sent just before.
+    /// The living tree, fuzzy, and the signature behind it. The packet SNAP was sent just before. Reported by
+    /// [`LinkInput::Streamed`].
     Snapshot,
     /// PROPOSAL and COMMIT for every transaction on disk behind `after`, up to and with `until`.
     History {

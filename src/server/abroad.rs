@@ -250,7 +250,7 @@ impl Abroad {
     fn stream(&self, links: &Links, link: LinkId, stream: Stream) {
         let Some(core) = self.core() else { return };
         let feed: Box<dyn Feed + Send> = match stream {
-            Stream::Snapshot => Box::new(TreeFeed::new(core)),
+            Stream::Snapshot => Box::new(TreeFeed::new(core, link)),
             Stream::History { after, until } => {
                 let Some(store) = self.log.store() else { return };
                 Box::new(HistoryFeed::new(store, after, until))

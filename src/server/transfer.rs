@@ -9,6 +9,7 @@ use super::snapshotter;
 use crate::net::peer::codec::packet;
 use crate::net::peer::{Fed, Feed, SnapshotSink};
 use crate::replica::zab::Packet;
+use crate::replica::{Input, LinkInput};
 use crate::state::SnapshotWalk;
 use crate::state::machine::Settings;
 use crate::state::walk::Progress;
@@ -28,6 +29,8 @@ const CHUNK: usize = 64 * 1024;
 
 /// The living tree, for a learner.
 pub(super) struct TreeFeed {
+    core: Arc<Core>,
+    link: LinkId,
     outgoing: Outgoing,
     lost: Arc<AtomicBool>,
 }
@@ -41,10 +44,10 @@ struct Living {
 }
 
 impl TreeFeed {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(super) fn new(core: Arc<Core>, link: LinkId) -> Self {
         let lost = Arc::<AtomicBool>::default();
-        let living = Living { core, walk: None, lost: Arc::clone(&lost) };
-        Self { outgoing: Outgoing::new(Box::new(living)), lost }
+        let living = Living { core: Arc::clone(&core), walk: None, lost: Arc::clone(&lost) };
+        Self { core, link, outgoing: Outgoing::new(Box::new(living)), lost }
     }
 }
 
@@ -53,6 +56,9 @@ impl Feed for TreeFeed {
         let more = self.outgoing.next(out);
         if self.lost.load(Relaxed) {
             return Err(io::Error::other("the tree was replaced while it was being sent"));
+        }
+        if !more {
+            self.core.drive(|step| step.input(Input::Link(self.link, LinkInput::Streamed)));
         }
         Ok(more)
     }

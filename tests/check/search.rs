@@ -38,8 +38,19 @@ pub fn all(history: &History) -> Result<usize, String> {
     for call in &history.calls {
         collect(call, &mut nodes);
     }
+    // Ephemerals go without being asked to, and sequential nodes come under names that nobody asked for: only
+    // nodes that were asked for by their name, and stay, are searched.
+    let mut lasting: BTreeMap<&str, bool> = BTreeMap::new();
+    for call in &history.calls {
+        if let Op::Create { path, ephemeral, sequential: false, .. } = &call.op {
+            *lasting.entry(path).or_insert(true) &= !ephemeral;
+        }
+    }
     let mut searched = 0;
     for (path, mut items) in nodes {
+        if !lasting.get(path).copied().unwrap_or(false) {
+            continue;
+        }
         items.sort_by_key(|i| i.invoke);
         let Some(piece) = piece(&items) else { continue };
         searched += piece.len();
@@ -138,7 +149,6 @@ fn step(state: State, item: &Item) -> Vec<State> {
 }
 
 fn explained(items: &[Item]) -> bool {
-    // Nodes of ephemerals and whole sessions go without anybody asking: such paths are not searched.
     let mut dead: HashSet<([u64; 4], State)> = HashSet::new();
     let mut budget = 200_000;
     let mut stack = vec![([0_u64; 4], None)];

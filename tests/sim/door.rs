@@ -5,7 +5,7 @@
 
 use super::bugs::{self, Bug};
 use super::net::{End, Message};
-use super::server::{Conn, Live, Ordered, Waiting};
+use super::server::{Conn, Live, Ordered, Server, Waiting};
 use super::world::{Happening, World};
 use jute::{ErrorCode, OpCode, Record as _};
 use quoll::auth::Identity;
@@ -109,11 +109,8 @@ impl World {
         }
         let life = self.servers[n].life;
         let Some(live) = &mut self.servers[n].live else { return false };
-        let ids: Arc<[Identity]> = if self.plan.seed.is_multiple_of(2) || !self.plan.steps.is_empty() {
-            Arc::new([Identity::new("super", "")])
-        } else {
-            Arc::new([])
-        };
+        // Clients may change the membership.
+        let ids: Arc<[Identity]> = Arc::new([Identity::new("super", "")]);
         live.conns.insert(
             pipe,
             Conn {
@@ -292,7 +289,7 @@ impl World {
                         Ok(agrees) => agrees,
                         Err(why) => return self.fail(|| format!("server {}: {why}", n + 1)),
                     };
-                    let (serving, digest) = (live.serving(), live.machine.digest().unwrap_or(0));
+                    let (serving, digest) = (live.open(), live.machine.digest().unwrap_or(0));
                     if !agrees {
                         return self.fail(|| format!("X: the digest in {zxid} is not server {}'s", n + 1));
                     }
@@ -399,11 +396,13 @@ impl World {
         }
     }
 
-    /// Everybody is served, and all servers have applied the same.
+    /// Everybody is served, and all members have applied the same.
     pub fn is_settled(&self) -> bool {
         let last = self.truth.last();
-        self.servers.iter().all(|s| {
-            s.live.as_ref().is_some_and(|l| l.serving() && l.machine.last_zxid() == last && l.disk.idle())
+        let newest = self.servers.iter().map(|s| &s.config).max_by_key(|c| c.version);
+        let is_member = |s: &&Server| newest.is_none_or(|c| c.members.contains_key(&s.id.0));
+        self.servers.iter().filter(is_member).all(|s| {
+            s.live.as_ref().is_some_and(|l| l.open() && l.machine.last_zxid() == last && l.disk.idle())
         }) && self.clients.iter().all(|c| c.in_flight() == 0)
     }
 }

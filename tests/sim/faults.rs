@@ -168,13 +168,14 @@ impl World {
     /// May this server's data go? Only if a quorum can do without it: all that it may have acknowledged, and the
     /// newest epoch it may have promised, must be with enough of the others.
     fn can_lose(&self, n: usize) -> bool {
-        if self.plan.hierarchical || self.servers.iter().any(|s| s.damaged) {
+        let reconfigured = self.counts[Kind::Reconfig as usize] > 0;
+        if self.plan.hierarchical || reconfigured || self.servers.iter().any(|s| s.damaged) {
             return false;
         }
         if n >= self.plan.voters {
             return true;
         }
-        let mine = self.promise(n);
+        let mine = (self.servers[n].held.last(), self.servers[n].held.asked);
         let lacking = (0..self.plan.voters)
             .filter(|m| *m != n)
             .filter(|m| {
@@ -190,7 +191,7 @@ impl World {
         let server = &self.servers[n];
         let durable =
             server.live.as_ref().map_or(server.held.durable, |l| l.durable.min(server.held.durable));
-        (durable, server.held.accepted)
+        (durable, server.held.promised)
     }
 
     fn lose(&mut self, n: usize, lasts: u64, rng: &mut Rng) -> bool {

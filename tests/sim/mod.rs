@@ -9,6 +9,7 @@ pub mod mutations;
 pub mod net;
 pub mod plan;
 pub mod rng;
+pub mod rows;
 pub mod runner;
 pub mod server;
 pub mod truth;

@@ -96,6 +96,9 @@ pub struct Live {
     snaps: BTreeMap<LinkId, Zxid>,
     /// The log is durable up to here, as far as it was told.
     pub durable: Zxid,
+    /// The tree holds effects of transactions up to here: nobody may look before it has all of them.
+    pub reach: Zxid,
+    reaches: BTreeMap<LinkId, Zxid>,
     /// What planted bugs report before its time.
     early: VecDeque<DiskEvent>,
 }
@@ -183,7 +186,7 @@ impl Server {
     }
 
     pub fn serving(&self) -> bool {
-        self.live.as_ref().is_some_and(Live::serving)
+        self.live.as_ref().is_some_and(Live::open)
     }
 
     pub fn describe(&self) -> String {
@@ -208,6 +211,11 @@ impl Live {
     pub fn input(&mut self, now: Now, input: Input<'_>) {
         let Self { replica, machine, effects, .. } = self;
         replica.step(now, input, machine, effects);
+    }
+
+    /// Clients are let in.
+    pub fn open(&self) -> bool {
+        self.serving() && self.machine.last_zxid() >= self.reach
     }
 
     pub fn serving(&self) -> bool {
@@ -333,6 +341,8 @@ impl World {
             walks: BTreeMap::new(),
             snaps: BTreeMap::new(),
             durable: last,
+            reach: found.recovered.uncovered.unwrap_or_default(),
+            reaches: BTreeMap::new(),
             early: VecDeque::new(),
         });
         self.tell(|| format!("server {} starts at {last}", n + 1));
@@ -537,7 +547,9 @@ impl World {
             Message::Snapshot(zxid, image) => {
                 self.tell(|| format!("server {} gets SNAP {zxid} on {link:?}", n + 1));
                 let candidate = image.load(zxid);
+                let reach = image.last.max(image.digest.map(|(z, _)| z)).unwrap_or_default();
                 if let Some(live) = self.live(n, life) {
+                    live.reaches.insert(link, reach);
                     live.candidates.insert(link, candidate);
                 }
                 self.link_input(n, life, link, LinkInput::Packet(Packet::Snap(zxid)));
@@ -761,6 +773,7 @@ impl World {
         self.pipes[pipe as usize].blocked[side] = false;
         self.send(pipe, side, Message::Snapshot(zxid, Box::new(walking.image)));
         self.unblock(pipe, side);
+        self.step(n, Input::Link(link, LinkInput::Streamed));
     }
 
     fn become_stage(&mut self, n: usize, stage: Stage) {
@@ -815,7 +828,7 @@ impl World {
 
     fn save_epoch(&mut self, n: usize, file: quoll::types::EpochFile, epoch: Epoch) {
         use quoll::types::EpochFile;
-        self.servers[n].held.accepted = self.servers[n].held.accepted.max(epoch);
+        self.servers[n].held.asked = self.servers[n].held.asked.max(epoch);
         let Some(live) = &mut self.servers[n].live else { return };
         if bugs::is(Bug::EpochReuse) && file == EpochFile::Accepted {
             return self.early(n, DiskEvent::EpochSaved(file, epoch));
@@ -899,7 +912,11 @@ impl World {
                 self.servers[n].held.flushed(proof.zxid());
                 self.step(n, Input::Flushed(proof));
             }
-            DiskEvent::EpochSaved(file, epoch) => self.step(n, Input::EpochSaved(file, epoch)),
+            DiskEvent::EpochSaved(file, epoch) => {
+                let held = &mut self.servers[n].held;
+                held.promised = held.promised.max(epoch);
+                self.step(n, Input::EpochSaved(file, epoch));
+            }
             DiskEvent::SnapshotDue => {
                 if !live.walks.contains_key(&None) {
                     live.walks.insert(None, begin_walk(&live.machine));
@@ -916,6 +933,7 @@ impl World {
                 live.durable = last;
                 if let Some((link, candidate)) = live.installing.take() {
                     live.machine = candidate;
+                    live.reach = live.reaches.remove(&link).unwrap_or_default();
                     live.walks.remove(&None);
                     self.servers[n].held.flushed(last);
                     self.step(n, Input::Installed(link, last));
@@ -932,12 +950,14 @@ impl World {
 
     fn truncated(&mut self, n: usize, last: Zxid) {
         let Some(live) = &mut self.servers[n].live else { return };
+        live.reach = Zxid::ZERO;
         if last == Zxid::ZERO {
             live.machine = Machine::new(MACHINE);
             self.servers[n].held.replace(Zxid::ZERO);
         } else {
             match live.disk.rebuild() {
                 Ok((found, machine)) if found.last_zxid == last || bugs::is(Bug::WriteAfterRoleChange) => {
+                    live.reach = found.uncovered.unwrap_or_default();
                     live.machine = machine;
                 }
                 Ok((found, _)) => {

@@ -15,8 +15,9 @@ pub struct Held {
     pub base: Zxid,
     pub entries: BTreeMap<i64, Bytes>,
     pub durable: Zxid,
-    /// Newest promise, for the guard of damaging faults.
-    pub accepted: Epoch,
+    /// Newest epoch that it was to promise, and the newest that is on disk: for the guard of damaging faults.
+    pub asked: Epoch,
+    pub promised: Epoch,
 }
 
 impl Held {

@@ -293,7 +293,9 @@ impl World {
             let (zxid, tree) = (live.machine.last_zxid().0, live.machine.digest().unwrap_or(0));
             let rest = hash(&format!("{:?} {:?}", live.machine.sessions(), live.machine.acl_lists()));
             self.history.digests.push(Digest { server: server.id.0, zxid, tree, rest });
-            for entry in logged(&live.disk.files()) {
+            // What stands before a leader's snapshot may be of a history that was given up.
+            let base = server.held.base;
+            for entry in logged(&live.disk.files()).into_iter().filter(|e| e.zxid > base) {
                 let (zxid, payload) = (entry.zxid.0, entry.payload.to_vec());
                 self.history.logs.push(Logged { server: server.id.0, zxid, payload });
             }
@@ -319,7 +321,7 @@ impl World {
         }
     }
 
-    fn has_written(&self) -> bool {
+    pub fn has_written(&self) -> bool {
         self.clients.iter().any(|c| c.wrote_at.is_some_and(|at| at > self.started_writing))
     }
 

@@ -38,6 +38,7 @@ enum Happening {
     Install(LinkId, Vec<Entry>, Zxid),
     History(LinkId, HistoryPlan),
     NoHistory(LinkId),
+    Streamed(LinkId),
     Listening,
     Applied(Zxid, Vec<SessionId>),
     /// With the server and the life it happens to.
@@ -301,6 +302,7 @@ impl World {
             }
             Happening::History(link, plan) => self.step(id, Input::History(link, Some(plan))),
             Happening::NoHistory(link) => self.step(id, Input::History(link, None)),
+            Happening::Streamed(link) => self.step(id, Input::Link(link, LinkInput::Streamed)),
             Happening::Listening => self.step(id, Input::Listening(true)),
             Happening::Applied(zxid, gone) => self.step(id, Input::Applied(zxid, &gone)),
             _ => unreachable!("it happens between servers"),
@@ -435,6 +437,7 @@ impl World {
                     let packet = Packet::Snap(zxid);
                     self.later(1, Happening::Packet(to, there, packet, Some(Candidate(log))));
                 }
+                self.here(1, from, Happening::Streamed(link));
             }
             Stream::History { after, until } => {
                 let wanted = disk.log.iter().filter(|e| e.zxid > after && e.zxid <= until);

@@ -16,6 +16,7 @@ use crate::auth::{Identity, Rules};
 use crate::config::ensemble::Membership;
 use crate::state::TreeView;
 use crate::state::quota::Overrun;
+use crate::types::limits::MAX_BUFFER;
 use crate::types::{Entry, Millis, Now, SessionId, Zxid};
 use crate::wire::WriteRequest;
 use crate::wire::multi::WriteOp;
@@ -29,6 +30,13 @@ use std::sync::Arc;
 /// Bytes of a transaction header, and where its operation stands in it.
 const HEADER: usize = 32;
 const HEADER_OP: usize = 28;
+
+/// A closeSession that lists more than this lists nothing. No server reads transactions longer than
+/// `jute.maxbuffer` and its extra size, neither from a peer nor from its own log, so one that is too long ends an
+/// ensemble for good (ZOOKEEPER-4306). Without a list each server deletes what its tree has of the session, which is
+/// the same everywhere; without a digest behind it the reference sees that nothing is listed
+/// (`SerializeUtils.deserializeTxn`).
+const LONGEST_CLOSE: usize = MAX_BUFFER;
 
 /// Why a write does not become what it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +168,10 @@ impl Prep {
         if self.settings.close_session_txn {
             let listed = paths.iter().map(|p| Some(Cow::Borrowed(&**p))).collect();
             CloseSessionTxn { paths_to_delete: Some(listed) }.write(&mut payload);
+            if payload.len() > LONGEST_CLOSE {
+                payload.truncate(HEADER);
+                return Entry { zxid, payload: Bytes::from(payload) };
+            }
         }
         self.finish(zxid, payload)
     }

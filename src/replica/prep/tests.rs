@@ -7,7 +7,7 @@ use crate::state::quota::Verdict;
 use crate::types::Owner;
 use jute::records::data::{Acl, Id, StatPersisted};
 use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
-use jute::records::txn::{CloseSessionTxn, CreateTxn, MultiTxn};
+use jute::records::txn::{CloseSessionTxn, CreateTxn, MultiTxn, SetDataTxn};
 use jute::{Reader, decode_exact};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,6 +184,53 @@ fn closing_lists_committed_and_pending_ephemerals() {
     let txn: CloseSessionTxn<'_> = decode_exact(body).unwrap();
     let paths: Vec<_> = txn.paths_to_delete.unwrap().into_iter().flatten().collect();
     assert_eq!(paths, ["/new", "/old"]);
+}
+
+#[test]
+fn a_list_too_long_to_be_read_is_left_out() {
+    let mut b = Bench::new();
+    for n in 0..50_000 {
+        let path = format!("/{n:0100}");
+        b.tree.0.insert(path, (Owner::Ephemeral(S), 0));
+    }
+    let close = b.prep.close_session(Now::default(), Zxid(1), S, 9, &b.tree);
+    assert_eq!(close.payload.len(), HEADER, "neither a list nor a digest");
+    let header: TxnHeader = decode_exact(&close.payload).unwrap();
+    assert_eq!((header.client_id, header.cxid, header.op), (S.0, 9, OpCode::CloseSession.code()));
+    assert_eq!(b.code(delete("/0")), ErrorCode::NoNode.code());
+    let gone = format!("/{:0100}", 7);
+    assert_eq!(b.code(delete(&gone)), ErrorCode::NoNode.code(), "they are gone for later writes");
+}
+
+#[test]
+fn another_membership_is_the_new_content_of_its_node() {
+    let mut b = Bench::new();
+    b.prep.settings.reconfig_enabled = true;
+    b.tree.0.insert("/zookeeper/config".into(), (Owner::Persistent, 0));
+    let text = "server.1=a:1:2\nversion=5";
+    let next = || Ok(Arc::new(Membership::from_text(text.as_bytes(), false).unwrap()));
+    let write =
+        |session| Ask { session, cxid: 1, ids: &[], via: Via::Here, request: WriteRequest::MalformedMulti };
+    let (entry, membership) = b.prep.reconfig(Now::default(), Zxid(5), &write(S), next, &b.sessions, &b.tree);
+    assert_eq!((entry.zxid, membership.unwrap().version), (Zxid(5), 5));
+    let mut r = Reader::new(&entry.payload);
+    assert_eq!(TxnHeader::read(&mut r).unwrap().op, OpCode::Reconfig.code());
+    let txn = SetDataTxn::read(&mut r).unwrap();
+    assert_eq!((txn.path.as_deref(), txn.version), (Some("/zookeeper/config"), -1));
+    assert_eq!(txn.data, Some(&b"server.1=a:1:2:participant\nversion=5"[..]));
+
+    let refused = |b: &mut Bench, session, next: Result<Arc<Membership>, ErrorCode>| {
+        let (entry, membership) =
+            b.prep.reconfig(Now::default(), Zxid(6), &write(session), || next, &b.sessions, &b.tree);
+        assert!(membership.is_none());
+        error_of(&entry)
+    };
+    let strange = refused(&mut b, SessionId(99), next());
+    assert_eq!(strange, ErrorCode::UnknownSession.code());
+    let no_quorum = refused(&mut b, S, Err(ErrorCode::NewConfigNoQuorum));
+    assert_eq!(no_quorum, ErrorCode::NewConfigNoQuorum.code());
+    b.prep.settings.reconfig_enabled = false;
+    assert_eq!(refused(&mut b, SessionId(99), next()), ErrorCode::ReconfigDisabled.code());
 }
 
 #[test]

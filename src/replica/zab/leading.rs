@@ -119,6 +119,10 @@ impl Leading {
                 self.hand_over(ctx)
             }
             LinkInput::Packet(packet) => self.packet(ctx, link, packet),
+            LinkInput::Streamed => {
+                self.new_leader(ctx, link);
+                Flow::Stay
+            }
             LinkInput::AcceptedObserver | LinkInput::Connected => Flow::Stay,
         }
     }
@@ -126,8 +130,8 @@ impl Leading {
     fn packet<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, link: LinkId, packet: Packet) -> Flow {
         let until = self.beat.tick() + ctx.me.ensemble.sync_limit;
         let Some(learner) = self.learners.get_mut(link) else { return Flow::Stay };
-        if learner.at > At::Silent {
-            learner.until = learner.until.max(until);
+        if learner.at >= At::Adopted {
+            learner.until = until;
         }
         match (learner.at, packet) {
             (At::Silent, Packet::Hello(hello)) => self.hello(ctx, link, hello),

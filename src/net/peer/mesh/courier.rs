@@ -96,6 +96,10 @@ async fn serve(shared: &Arc<Shared>, desk: &Arc<Desk>) {
                     knocked => {
                         if let Err(reason) = knocked {
                             tracing::debug!("Cannot open a channel to server {}: {reason}", desk.server.0);
+                            // A stranger that left is not looked for.
+                            if !shared.roster().knows(desk.server) {
+                                desk.clear();
+                            }
                         }
                         waiting = Some(Box::pin(tokio::time::sleep(pause)));
                         pause = (pause * 2).min(LONGEST_PAUSE);

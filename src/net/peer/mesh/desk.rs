@@ -78,6 +78,11 @@ impl Desk {
         self.inner.lock().next.is_some()
     }
 
+    /// What waits will not be sent.
+    pub(super) fn clear(&self) {
+        self.inner.lock().next = None;
+    }
+
     /// A new connection stands: the peer may have missed the last message, so it is sent again if nothing newer is
     /// there (`QuorumCnxManager.SendWorker.run`).
     pub(super) fn again(&self) {

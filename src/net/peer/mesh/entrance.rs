@@ -84,24 +84,22 @@ impl Shared {
         let me = self.settings.server;
         let Some(peer) = hello.server else {
             // It has no number to be called back under: its connection is kept.
-            if let Some(desk) = self.desk(self.anonymous()) {
-                desk.opened(stream);
-            }
+            self.at_desk(self.anonymous(), |desk| desk.opened(stream));
             return;
         };
         if peer == me {
             tracing::warn!("Closed a connection from {remote}: it says that it is server {} too", me.0);
             return;
         }
-        let Some(desk) = self.desk(peer) else {
+        let taken = self.at_desk(peer, |desk| {
+            if peer > me {
+                desk.opened(stream);
+            } else {
+                desk.call_back(hello.places);
+            }
+        });
+        if !taken {
             tracing::info!("Closed a connection from {remote}: too many servers that are no members");
-            return;
-        };
-        if peer > me {
-            desk.opened(stream);
-        } else {
-            drop(stream);
-            desk.call_back(hello.places);
         }
     }
 

@@ -141,9 +141,7 @@ impl Mesh {
     pub fn notify(&self, to: ServerId, notification: &Notification) {
         let mut frame = Vec::with_capacity(64 + notification.config.len());
         vote::write(notification, &mut frame);
-        if let Some(desk) = self.shared.desk(to) {
-            desk.put(Bytes::from(frame));
-        }
+        self.shared.at_desk(to, |desk| desk.put(Bytes::from(frame)));
     }
 
     /// The membership changed. Connections that stand are kept; new addresses are used from the next attempt on, and
@@ -176,14 +174,17 @@ impl Shared {
         Arc::clone(&self.state.lock().roster)
     }
 
-    /// The desk of a server, with a courier. Nothing if there are too many strangers, or the end is near.
-    fn desk(self: &Arc<Self>, server: ServerId) -> Option<Arc<Desk>> {
+    /// Puts something on the desk of a server, which has a courier from then on. False if there are too many
+    /// strangers, or the end is near. Under the lock that desks are taken away under, so that nothing is put on one
+    /// that nobody looks at any more.
+    fn at_desk(self: &Arc<Self>, server: ServerId, put: impl FnOnce(&Desk)) -> bool {
         let mut state = self.state.lock();
         if let Some(desk) = state.desks.get(&server) {
-            return Some(Arc::clone(desk));
+            put(desk);
+            return true;
         }
         if self.stop.is_cancelled() || server == self.settings.server {
-            return None;
+            return false;
         }
         let State { roster, desks, .. } = &mut *state;
         if !roster.knows(server) {
@@ -191,13 +192,15 @@ impl Shared {
             if strangers().count() >= STRANGERS {
                 // One that has no connection makes room.
                 let idle = strangers().find(|(_, desk)| !desk.is_talking()).map(|(server, _)| *server);
-                desks.remove(&idle?)?.close();
+                let Some(gone) = idle.and_then(|server| desks.remove(&server)) else { return false };
+                gone.close();
             }
         }
         let desk = Arc::new(Desk::new(server));
+        put(&desk);
         desks.insert(server, Arc::clone(&desk));
-        self.runtime.spawn(courier::run(Arc::clone(self), Arc::clone(&desk)));
-        Some(desk)
+        self.runtime.spawn(courier::run(Arc::clone(self), desk));
+        true
     }
 
     /// A courier has nothing to do for a stranger: the desk goes, unless something was put on it meanwhile.

@@ -359,3 +359,36 @@ async fn everywhere_means_both_families_and_several_addresses_race() {
     scribe.wait(|h| matches!(h, Heard::Vote(from, n) if from.0 == 2 && n.round == 5).then_some(())).await;
     assert!(begin.elapsed() < Duration::from_secs(2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_up_servers_take_no_place_of_a_member() {
+    let places = places(&[1, 2]);
+    let one = node(1, &places);
+    let mut held = Vec::new();
+    for server in 100..300_i64 {
+        let mut stranger = knock(&one.place).await;
+        stranger.write_all(&server.to_be_bytes()).await.unwrap();
+        stranger.write_all(&framed(&vote(server, 1))).await.unwrap();
+        held.push(stranger);
+    }
+    let two = node(2, &places);
+    two.tell(1, 3);
+    one.hears(2, 3).await;
+    let known = one.mesh.connected();
+    assert!(known.contains(&ServerId(2)) && known.len() <= 65, "{} desks", known.len());
+    // Once they are gone, others that are no members are heard.
+    drop(held);
+    let heard = async {
+        loop {
+            let mut joining = knock(&one.place).await;
+            joining.write_all(&hello::write(ServerId(9), &[place()], false)).await.unwrap();
+            let _ = joining.write_all(&framed(&vote(9, 4))).await;
+            let mine = |heard: &Heard| matches!(heard, Heard::Vote(from, _) if from.0 == 9);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if one.scribe.count(mine) > 0 {
+                return;
+            }
+        }
+    };
+    soon(heard).await;
+}

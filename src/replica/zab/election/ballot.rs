@@ -80,12 +80,13 @@ pub enum Trace {
 
 impl Trace {
     /// What a vote shows. A counter without an epoch is the past of a server that was alone: nobody else ever
-    /// stored it, and it may grow into an ensemble with empty servers beside it.
+    /// stored it, and it may grow into an ensemble with empty servers beside it. A server that follows or leads shows
+    /// nothing by that: without an epoch in its vote it is in its first election, like everybody else.
     #[must_use]
     pub fn of(n: &Notification) -> Self {
         if n.vote.zxid.epoch() > Epoch(0) && n.vote.zxid.counter() > 0 {
             Self::Transactions
-        } else if n.vote.zxid.epoch() > Epoch(0) || n.vote.epoch > Epoch(0) || n.state != PeerState::Looking {
+        } else if n.vote.zxid.epoch() > Epoch(0) || n.vote.epoch > Epoch(0) {
             Self::Epoch
         } else {
             Self::None

@@ -75,6 +75,7 @@ impl Beat {
         let span = half(ctx).0;
         if late >= ctx.me.settings.tick.0 {
             self.no_expiry_before = ctx.after(ctx.me.settings.tick);
+            self.stalled = None;
         }
         self.next_half =
             if late < span { Millis(self.next_half.0.saturating_add(span)) } else { ctx.after(half(ctx)) };

@@ -209,6 +209,10 @@ impl Leading {
         ctx.me.vote.epoch = epoch;
         reign.order.mark(ctx.me.id, ctx.me.ledger.durable());
         self.beat.start_of_service(ctx);
+        if !ctx.me.settings.reconfig_enabled {
+            // A tree from an old snapshot may show another.
+            ctx.emit(Effect::ShowConfig(ctx.me.views.committed.membership().clone()));
+        }
         let flow = self.commit_found_membership(ctx, &mut reign, epoch);
         ctx.emit(Effect::Become(Stage::Leading { serving: ctx.me.ensemble.leader_serves }));
         let last = reign.order.last();

@@ -22,6 +22,9 @@ pub(super) enum At {
     Promised,
     /// The disk is asked for its way.
     Asking,
+    /// The tree is on its way to it, and behind that what is decided meanwhile. The tree shows some of that already,
+    /// so NEWLEADER has to wait: what it makes the learner store must be whole (ZOOKEEPER-3104).
+    Streaming,
     /// It is being brought up to the leader's history; NEWLEADER is on its way.
     Syncing,
     /// It has adopted the history, and waits until a quorum has.
@@ -84,7 +87,7 @@ impl Learner {
 
     /// Does it get what is decided from now on?
     pub(super) fn forwards(&self) -> bool {
-        self.at >= At::Syncing
+        self.at >= At::Streaming
     }
 
     /// It takes part in the acknowledging of proposals, with or without a vote.
@@ -207,7 +210,7 @@ impl Learners {
                 (false, None) => Packet::Commit(entry.zxid),
                 (false, Some(leader)) => Packet::CommitAndActivate(entry.zxid, leader),
             };
-            if learner.observer || learner.at == At::Serving {
+            if learner.observer || matches!(learner.at, At::Streaming | At::Serving) {
                 out.push(Effect::Send(*link, packet));
             } else {
                 learner.held.push(packet);
@@ -220,7 +223,8 @@ impl Learners {
     pub(super) fn up_to_date(&mut self, link: LinkId, last: Zxid, now: Millis, out: &mut Effects) {
         let Some(learner) = self.by_link.get_mut(&link) else { return };
         learner.at = At::Serving;
-        if !learner.observer && last > learner.base.max(learner.early) {
+        // It will acknowledge the proposals that it got, if there are any in this epoch.
+        if !learner.observer && last.counter() != 0 && last > learner.base.max(learner.early) {
             learner.watch = Some((last, now));
         }
         out.push(Effect::Send(link, Packet::UpToDate));

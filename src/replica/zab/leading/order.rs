@@ -45,6 +45,11 @@ impl Order {
         self.last
     }
 
+    #[cfg(test)]
+    pub(super) fn skip_to(&mut self, counter: u32) {
+        self.last = Zxid::new(self.last.epoch(), counter);
+    }
+
     /// The next zxid; `None` when the epoch has no more.
     pub(super) fn take_zxid(&mut self) -> Option<Zxid> {
         let next = self.last.next();

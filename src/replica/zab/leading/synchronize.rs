@@ -47,7 +47,6 @@ impl Leading {
         else {
             return;
         };
-        let Some(epoch) = self.agreement.epoch() else { return };
         let snap = ctx.tree.last_zxid();
         let (cost, from, name) = match way {
             Way::Diff(after) => (Cost::Transactions, after, "DIFF"),
@@ -95,10 +94,8 @@ impl Leading {
         if !observer {
             ctx.out.extend(ctx.me.ledger.tail().iter().map(|e| send(Packet::Proposal(e.clone()))));
         }
-        let config = Bytes::from(ctx.me.views.newest().membership().text());
-        ctx.emit(send(Packet::NewLeader { epoch, config }));
         if let Some(learner) = self.learners.get_mut(link) {
-            (learner.at, learner.base, learner.cost) = (At::Syncing, committed, Some(cost));
+            (learner.at, learner.cost) = (At::Streaming, Some(cost));
         }
         // A cut takes away what it has acknowledged, and a snapshot replaces it.
         if let Some(reign) = &mut self.reign
@@ -106,5 +103,17 @@ impl Leading {
         {
             reign.order.unmark(server);
         }
+        if cost == Cost::Transactions {
+            self.new_leader(ctx, link);
+        }
+    }
+
+    /// Everything that the learner has to adopt was sent to it.
+    pub(super) fn new_leader<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>, link: LinkId) {
+        let Some(epoch) = self.agreement.epoch() else { return };
+        let Some(learner) = self.learners.get_mut(link).filter(|l| l.at == At::Streaming) else { return };
+        (learner.at, learner.base) = (At::Syncing, ctx.me.ledger.committed());
+        let config = Bytes::from(ctx.me.views.newest().membership().text());
+        ctx.emit(Effect::Send(link, Packet::NewLeader { epoch, config }));
     }
 }

@@ -51,7 +51,10 @@ impl Live {
             Input::Link(link, what) if link == self.link => match what {
                 LinkInput::Packet(packet) => return self.packet(ctx, packet),
                 LinkInput::Lost => return Next::leave("the connection to the leader is gone"),
-                LinkInput::Accepted | LinkInput::AcceptedObserver | LinkInput::Connected => {}
+                LinkInput::Accepted
+                | LinkInput::AcceptedObserver
+                | LinkInput::Connected
+                | LinkInput::Streamed => {}
             },
             Input::Link(link, what) => match (&mut self.master, what) {
                 (Some(master), LinkInput::AcceptedObserver) => master.accept(ctx, link),

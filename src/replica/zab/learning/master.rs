@@ -28,7 +28,8 @@ enum At {
     Asked,
     /// The disk is asked for its way.
     Asking,
-    /// It is being brought up to what is committed here, by a snapshot or not.
+    /// It is being brought up to what is committed here, by a snapshot or not. NEWLEADER has to wait until all of
+    /// the tree was read, so that what it makes the observer store is whole.
     Syncing { snapshot: bool },
     /// It serves.
     Serving,
@@ -91,6 +92,12 @@ impl Master {
             LinkInput::Packet(packet) => packet,
             LinkInput::Lost => {
                 self.observers.remove(&link);
+                return;
+            }
+            LinkInput::Streamed => {
+                if observer.at == (At::Syncing { snapshot: true }) {
+                    Self::new_leader(ctx, link);
+                }
                 return;
             }
             LinkInput::Accepted | LinkInput::AcceptedObserver | LinkInput::Connected => return,
@@ -213,6 +220,12 @@ impl Master {
             ctx.emit(Effect::Send(link, Packet::Proposal(entry)));
             ctx.emit(Effect::Send(link, Packet::Commit(zxid)));
         }
+        if !snapshot {
+            Self::new_leader(ctx, link);
+        }
+    }
+
+    fn new_leader<T: TreeView>(ctx: &mut Ctx<'_, T>, link: LinkId) {
         let config = Bytes::from(ctx.me.views.newest().membership().text());
         ctx.emit(Effect::Send(link, Packet::NewLeader { epoch: ctx.me.current, config }));
     }

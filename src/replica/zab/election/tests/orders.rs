@@ -17,8 +17,6 @@ enum Move {
     Finalize(i64),
     /// It notices that its leader is gone.
     Notice(i64),
-    /// It sends its vote again.
-    Repeat(i64),
 }
 
 struct World {
@@ -26,7 +24,6 @@ struct World {
     links: BTreeMap<(i64, i64), VecDeque<Notification>>,
     unnoticed: BTreeSet<i64>,
     at: Now,
-    repeats: i64,
 }
 
 const BEGIN: Now = Now { mono: Millis(0), wall: 0 };
@@ -35,13 +32,8 @@ const LATER: Now = Now { mono: Millis(300), wall: 0 };
 
 impl World {
     fn cold(disks: &[(i64, Disk)]) -> Self {
-        let mut world = Self {
-            nodes: BTreeMap::new(),
-            links: BTreeMap::new(),
-            unnoticed: BTreeSet::new(),
-            at: BEGIN,
-            repeats: 0,
-        };
+        let mut world =
+            Self { nodes: BTreeMap::new(), links: BTreeMap::new(), unnoticed: BTreeSet::new(), at: BEGIN };
         for (id, disk) in disks {
             let mut node = Node::new(*id, &voters(3), *disk, BEGIN);
             node.me.ensemble.min_notification = Millis(1_000_000);
@@ -96,11 +88,6 @@ impl World {
                 self.unnoticed.remove(&id);
                 (id, self.nodes.get_mut(&id).unwrap().leave(BEGIN))
             }
-            Move::Repeat(id) => {
-                self.repeats += 1;
-                let now = Now { mono: Millis(self.repeats * 10_000_000), wall: 0 };
-                (id, self.nodes.get_mut(&id).unwrap().step(now, Input::Tick))
-            }
         };
         self.post(id, effects);
     }
@@ -112,18 +99,12 @@ impl World {
     }
 }
 
-/// What time would bring: a leader that does not lead cannot be reached, one that too few follow gives up, and votes
-/// are sent again.
-fn forlorn(world: &World) -> Option<Move> {
+/// What links would show in time: a leader that does not lead cannot be reached, and one that too few follow gives up.
+fn forlorn(world: &World) -> Option<i64> {
     let leader = |id: &i64| world.nodes.get(id).and_then(Node::leader);
     let followed = |l: i64| world.nodes.keys().filter(|id| leader(id) == Some(l)).count();
     let lost = |id: &&i64| leader(id).is_some_and(|l| leader(&l) != Some(l) || followed(l) < 2);
-    let notice = world.nodes.keys().find(lost).map(|id| Move::Notice(*id));
-    let looking = || world.nodes.keys().filter(|id| leader(id).is_none()).count();
-    let turn = || usize::try_from(world.repeats).unwrap() % looking().max(1);
-    notice.or_else(|| {
-        world.nodes.keys().filter(|id| leader(id).is_none()).nth(turn()).map(|id| Move::Repeat(*id))
-    })
+    world.nodes.keys().find(lost).copied()
 }
 
 /// Walks through all states that `begin` leads to. Those in which nothing happens by itself any more go on until
@@ -136,15 +117,17 @@ fn walk(begin: impl Fn() -> World, end: impl Fn(&World)) -> usize {
     while let Some(path) = open.pop() {
         let mut world = begin();
         path.iter().for_each(|m| world.make(*m));
-        // Rounds without end are possible as long as every wait ends too early; two of them show enough.
-        if !seen.insert(world.key()) || world.nodes.values().any(|n| n.me.round > 2) {
+        // Rounds without end are possible as long as every wait ends too early; three of them show enough.
+        if !seen.insert(world.key()) || world.nodes.values().any(|n| n.me.round > 3) {
             continue;
         }
         let moves = world.moves();
         if moves.is_empty() {
-            for _ in 0..200 {
-                let Some(next) = world.moves().first().copied().or_else(|| forlorn(&world)) else { break };
+            let mut patience = 1000;
+            while let Some(next) = world.moves().first().copied().or(forlorn(&world).map(Move::Notice)) {
                 world.make(next);
+                patience -= 1;
+                assert!(patience > 0, "no end behind {path:?}");
             }
             end(&world);
         }
@@ -155,7 +138,7 @@ fn walk(begin: impl Fn() -> World, end: impl Fn(&World)) -> usize {
 
 fn all_agree(world: &World) {
     let leaders: Vec<_> = world.nodes.values().map(Node::leader).collect();
-    let one = leaders[0].unwrap_or_else(|| panic!("{}", world.key()));
+    let one = leaders[0].unwrap_or_else(|| panic!("{leaders:?}"));
     assert!(leaders.iter().all(|l| *l == Some(one)), "{leaders:?}");
     assert!(world.nodes.contains_key(&one), "{one} is dead");
 }

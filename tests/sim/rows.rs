@@ -1,0 +1,216 @@
+//! One test for each known failure that an ensemble can have: rows of `docs/RELIABILITY.md`.
+//!
+//! Each runs a few dozen plans that hold nothing but what the row is about, and sees that it really came up.
+
+use super::plan::{Kind, Plan, Step};
+use super::runner::run_with;
+use super::world::{SECOND, World};
+use quoll::replica::Stage;
+
+/// A plan of these faults only, one after the other.
+fn plan(seed: u64, kinds: &[Kind], every: u64, lasts: u64) -> Plan {
+    let mut plan = Plan::quiet(seed);
+    let mut rng = super::rng::Rng::new(seed, 77);
+    let mut at = 2 * SECOND;
+    while at < plan.calm {
+        let kind = *rng.pick(kinds);
+        plan.steps.push(Step { at, kind, chance: rng.next(), lasts: rng.range(lasts / 2, lasts * 2) });
+        at += rng.range(every / 2, every * 2);
+    }
+    plan
+}
+
+/// Runs such plans and hands each world to `see` afterwards.
+fn run(
+    seeds: u64,
+    kinds: &[Kind],
+    every: u64,
+    lasts: u64,
+    edit: impl Fn(&mut Plan),
+    see: impl Fn(&World) -> u64,
+) {
+    let mut seen = 0;
+    for seed in 1..=seeds {
+        let mut plan = plan(seed, kinds, every, lasts);
+        edit(&mut plan);
+        let mut world = World::new(plan);
+        if let Some(why) = world.run().failure {
+            panic!("seed {seed}: {why}");
+        }
+        seen += see(&world);
+    }
+    assert!(seen > 0, "what this is about never came up");
+}
+
+fn of(kinds: &'static [Kind]) -> impl Fn(&World) -> u64 {
+    move |world| kinds.iter().map(|k| world.counts[*k as usize]).sum()
+}
+
+const SHORT: u64 = SECOND / 5;
+
+#[test]
+fn row_01_no_vote_exceeds_the_durable_log_after_a_crash_in_a_sync() {
+    run(30, &[Kind::PowerLoss], SECOND / 2, SHORT, |p| p.disk = 20_000, of(&[Kind::LostWrites]));
+}
+
+#[test]
+fn row_02_an_ack_means_that_all_before_it_is_durable() {
+    run(20, &[Kind::SlowDisk, Kind::PowerLoss], SECOND, SHORT, |p| p.pipeline = 8, of(&[Kind::SlowDisk]));
+}
+
+#[test]
+fn row_03_a_slow_disk_and_a_sync_lose_nothing() {
+    run(20, &[Kind::SlowDisk, Kind::Reset], SECOND / 3, SHORT, |p| p.disk = 20_000, of(&[Kind::Reset]));
+}
+
+#[test]
+fn row_04_no_order_of_commits_and_acks_of_a_sync_breaks_anything() {
+    run(
+        20,
+        &[Kind::Reset, Kind::SlowReader],
+        SECOND / 4,
+        SHORT,
+        |p| (p.lag, p.pipeline) = (30_000, 8),
+        of(&[Kind::Reset]),
+    );
+}
+
+#[test]
+fn row_05_a_short_memory_of_commits_has_no_gap() {
+    let edit = |p: &mut Plan| (p.commit_log_count, p.log_sync) = (5, false);
+    run(20, &[Kind::Isolation, Kind::Kill], SECOND, SECOND, edit, of(&[Kind::Kill]));
+}
+
+#[test]
+fn row_06_a_disk_that_fails_once_leaves_no_memory_ahead_of_the_log() {
+    run(20, &[Kind::Eio], SECOND, SHORT, |_| {}, of(&[Kind::Eio]));
+}
+
+#[test]
+fn row_07_writes_of_an_old_role_do_not_reach_the_disk() {
+    run(
+        20,
+        &[Kind::Isolation, Kind::SlowDisk],
+        SECOND,
+        2 * SECOND,
+        |p| p.disk = 20_000,
+        of(&[Kind::Isolation]),
+    );
+}
+
+#[test]
+fn row_08_and_10_an_uncommitted_tail_goes_when_another_leader_has_gone_on() {
+    let edit = |p: &mut Plan| (p.tick, p.pipeline) = (200, 8);
+    run(30, &[Kind::Isolation], 3 * SECOND, 2 * SECOND, edit, of(&[Kind::Isolation]));
+}
+
+#[test]
+fn row_09_a_snapshot_in_part_is_never_trusted() {
+    let edit = |p: &mut Plan| p.force_snapshots = true;
+    run(30, &[Kind::Kill, Kind::PowerLoss, Kind::Reset], SECOND / 3, SHORT, edit, of(&[Kind::PowerLoss]));
+}
+
+#[test]
+fn row_11_leaders_that_crash_one_after_the_other_use_no_epoch_twice() {
+    let edit = |p: &mut Plan| (p.clients, p.think) = (1, 2_000_000);
+    run(20, &[Kind::Kill, Kind::PowerLoss], SECOND / 2, SHORT, edit, of(&[Kind::Kill]));
+}
+
+#[test]
+fn row_12_an_epoch_whose_counter_ends_goes_over_into_the_next() {
+    run(
+        10,
+        &[Kind::Reset],
+        4 * SECOND,
+        SHORT,
+        |p| p.rollover = true,
+        |w| u64::from(w.truth.last().epoch().0 > 2),
+    );
+}
+
+#[test]
+fn row_16_every_one_way_cut_leaves_a_majority_that_works() {
+    for voters in [3, 5] {
+        for from in 0..voters {
+            for to in (0..voters).filter(|to| *to != from) {
+                let mut plan = Plan::quiet((voters * 100 + from * 10 + to) as u64);
+                (plan.voters, plan.tick, plan.calm) = (voters, 200, 3 * SECOND);
+                let mut world = World::new(plan);
+                world.run_until(3 * SECOND, |_| false);
+                world.cuts.cut(from, to);
+                world.calm = true;
+                world.started_writing = world.now + SECOND;
+                let until = world.now + 20 * SECOND;
+                let written = world.run_until(until, World::has_written);
+                assert!(world.failure.is_none(), "{:?}", world.failure);
+                assert!(written, "nothing was written with {} not reaching {}", from + 1, to + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn row_13_a_new_leader_comes_soon_although_others_are_silent() {
+    for (voters, seed) in [(3, 1), (5, 2), (5, 3)] {
+        let mut plan = Plan::quiet(seed);
+        (plan.voters, plan.tick, plan.calm) = (voters, 200, 3 * SECOND);
+        let mut world = World::new(plan);
+        world.run_until(3 * SECOND, |_| false);
+        let leads = |w: &World, n: usize| {
+            w.servers[n].live.as_ref().is_some_and(|l| l.stage == Stage::Leading { serving: true })
+        };
+        let leader = (0..voters).find(|n| leads(&world, *n)).expect("a leader");
+        let files = world.servers[leader].files.clone();
+        world.stop(leader, files, true);
+        let from = world.now;
+        // Five ticks of silence, and as much again for the election.
+        let limit = from + 2 * 5 * 200_000;
+        let found = world.run_until(limit, |w| (0..voters).any(|n| n != leader && leads(w, n)));
+        assert!(found, "no leader of {voters} after {} ms", (world.now - from) / 1000);
+    }
+}
+
+#[test]
+fn row_27_ephemerals_go_with_their_sessions_whatever_happens() {
+    let kinds = [Kind::ClientCut, Kind::Kill, Kind::Isolation];
+    run(
+        30,
+        &kinds,
+        SECOND,
+        2 * SECOND,
+        |p| p.tick = 200,
+        |w| {
+            w.history
+                .logs
+                .iter()
+                .filter(|l| l.server == 0 && l.payload[28..32] == (-11_i32).to_be_bytes())
+                .count() as u64
+        },
+    );
+}
+
+#[test]
+fn row_30_a_peer_that_reads_nothing_stops_nobody_else() {
+    run(20, &[Kind::SlowReader], SECOND, 3 * SECOND, |p| p.pipeline = 8, of(&[Kind::SlowReader]));
+}
+
+#[test]
+fn row_32_a_leader_that_stood_still_commits_nothing_of_its_own() {
+    let edit = |p: &mut Plan| p.tick = 200;
+    run(20, &[Kind::Pause], 2 * SECOND, SECOND * 3 / 2, edit, of(&[Kind::Pause]));
+    run(10, &[Kind::Pause], 12 * SECOND, 10 * SECOND, edit, of(&[Kind::Pause]));
+}
+
+#[test]
+fn row_33_no_session_ends_because_a_clock_jumps() {
+    for seed in 1..=10 {
+        let outcome = run_with(plan(seed, &[Kind::WallJump], SECOND / 2, SHORT), |_| {});
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        let mut world = World::new(plan(seed, &[Kind::WallJump], SECOND / 2, SHORT));
+        world.run();
+        // What expires by silence has no number of a request.
+        let expired = |p: &[u8]| p[28..32] == (-11_i32).to_be_bytes() && p[8..12] == [0; 4];
+        let ended = world.history.logs.iter().filter(|l| l.server == 0 && expired(&l.payload)).count();
+        assert_eq!(ended, 0, "seed {seed}");
+    }
+}
