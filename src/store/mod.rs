@@ -15,6 +15,7 @@ pub mod options;
 pub mod purge;
 pub mod recover;
 pub mod replay;
+mod snap_rule;
 pub mod snapshots;
 pub mod truncate;
 pub mod txn_log;
