@@ -19,7 +19,7 @@ use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
 use super::throttle::{Asked, Hush, Throttle, also};
 use crate::auth::Rules;
-use crate::net::client::{Budget, Conn, Gate, GateSettings, Phase};
+use crate::net::client::{Budget, Conn, Gate, GateSettings, Nudge, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Replica};
 use crate::report::{Counters, DirSizes};
@@ -31,7 +31,6 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
 pub trait Log: Send + Sync + 'static {
@@ -115,12 +114,17 @@ impl Step<'_> {
     }
 }
 
-/// Wakers to call once no lock is held.
-pub(super) type Wakers = Vec<Waker>;
+/// Tasks to tell once no lock is held.
+pub(super) type Wakers = Vec<Nudge>;
+
+/// Replies to so few connections are sent by the thread that has them, which saves waking a task. More are the work
+/// of the tasks: this thread is the one that the next batch waits for.
+const SENT_AT_ONCE: usize = 4;
 
 pub(super) fn wake(wakers: Wakers) {
-    for waker in wakers {
-        waker.wake();
+    let few = wakers.len() <= SENT_AT_ONCE;
+    for nudge in wakers {
+        if few { nudge.send() } else { nudge.wake() }
     }
 }
 
