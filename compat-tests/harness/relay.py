@@ -17,6 +17,8 @@ from .server import PORTS, HarnessError
 # Bytes at a time; few enough that a fault hits in the middle of something.
 CHUNK = 16384
 NAP = 0.01
+# How long a target is tried.
+DIAL = 1.0
 
 
 @dataclass
@@ -81,9 +83,8 @@ class Relay:
             threading.Thread(target=self._join, args=(near,), daemon=True).start()
 
     def _join(self, near: socket.socket) -> None:
-        try:
-            far = socket.create_connection(self.target, timeout=5)
-        except OSError:
+        far = self._reach()
+        if far is None:
             near.close()
             return
         far.settimeout(None)
@@ -95,6 +96,18 @@ class Relay:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=self._pump, args=(number, "back", far, near), daemon=True).start()
         self._pump(number, "out", near, far)
+
+    def _reach(self) -> socket.socket | None:
+        """The target. Whoever connected would have tried again where nobody listens yet; here he cannot know."""
+        deadline = time.monotonic() + DIAL
+        while not self._closed:
+            try:
+                return socket.create_connection(self.target, timeout=DIAL)
+            except OSError:
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(NAP)
+        return None
 
     def _pump(self, number: int, direction: str, source: socket.socket, sink: socket.socket) -> None:
         try:

@@ -1,0 +1,114 @@
+//! What the servers of an ensemble have logged, and which of it was committed.
+//!
+//! It reads files as they are left by servers that have stopped; it is no store. Invariant: what it leaves out was
+//! passed over by a server that has logged what came before and what came after.
+
+use crate::check::history::Logged;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A record is this much longer than its payload: checksum, length, and the mark behind it.
+const FRAME: usize = 13;
+const HEADER: usize = 16;
+/// Of a payload: session, cxid, zxid, time and type.
+const HEAD: usize = 32;
+
+/// The committed transactions of all, as logs of server 0.
+///
+/// Logs may hold more: what a leader that died had told nobody. Such a record lies between two that others have
+/// logged one right behind the other.
+///
+/// The reference notes in its own log what a part of a failed multi was asked to do, where it tells others only that it
+/// failed. `lenient` takes the one for the other.
+pub(crate) fn committed<'p>(
+    folders: impl Iterator<Item = &'p Path>,
+    lenient: bool,
+) -> Result<Vec<Logged>, String> {
+    let mut all: BTreeMap<i64, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    let mut steps: BTreeSet<(i64, i64)> = BTreeSet::new();
+    for folder in folders {
+        let mut last: Option<i64> = None;
+        for (zxid, payload) in records(folder)? {
+            if let Some(last) = last {
+                if zxid <= last {
+                    return Err(format!("{}: 0x{zxid:x} comes behind 0x{last:x}", folder.display()));
+                }
+                if follows(zxid, last) {
+                    steps.insert((last, zxid));
+                }
+            }
+            last = Some(zxid);
+            all.entry(zxid).or_default().insert(payload);
+        }
+    }
+    // Steps within an epoch pass nothing over; only those into another epoch can.
+    let leaps: Vec<(i64, i64)> = steps.into_iter().filter(|(before, after)| after - before > 1).collect();
+    let passed_over = |zxid: i64| leaps.iter().any(|(before, after)| *before < zxid && zxid < *after);
+    let mut log = Vec::with_capacity(all.len());
+    for (zxid, payloads) in all {
+        if passed_over(zxid) {
+            continue;
+        }
+        let alike = payloads.iter().map(|p| p.get(..HEAD)).collect::<BTreeSet<_>>().len() == 1;
+        let skipped = if lenient && alike { payloads.len() - 1 } else { 0 };
+        for payload in payloads.into_iter().skip(skipped) {
+            log.push(Logged { server: 0, zxid, payload });
+        }
+    }
+    Ok(log)
+}
+
+/// Is this the next one, in the same epoch or as the first of a later one?
+fn follows(zxid: i64, last: i64) -> bool {
+    zxid == last + 1 || (zxid >> 32 > last >> 32 && zxid & 0xffff_ffff == 1)
+}
+
+/// All sound records of a directory, in the order of its files.
+fn records(folder: &Path) -> Result<Vec<(i64, Vec<u8>)>, String> {
+    let place = folder.join("version-2");
+    let entries = std::fs::read_dir(&place).map_err(|e| format!("{}: {e}", place.display()))?;
+    let mut files: Vec<(i64, PathBuf)> = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if let Some(zxid) = name.to_str().and_then(|n| n.strip_prefix("log."))
+            && let Ok(zxid) = i64::from_str_radix(zxid, 16)
+        {
+            files.push((zxid, entry.path()));
+        }
+    }
+    files.sort();
+    let mut found = Vec::new();
+    for (_, path) in files {
+        let raw = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let mut at = HEADER;
+        while let Some((zxid, payload)) = record(&raw, at) {
+            at += payload.len() + FRAME;
+            found.push((zxid, payload.to_vec()));
+        }
+    }
+    Ok(found)
+}
+
+/// The record at this place, if there is one.
+fn record(raw: &[u8], at: usize) -> Option<(i64, &[u8])> {
+    let sum = u64::from_be_bytes(raw.get(at..at + 8)?.try_into().ok()?);
+    let size = usize::try_from(i32::from_be_bytes(raw.get(at + 8..at + 12)?.try_into().ok()?)).ok()?;
+    let payload = raw.get(at + 12..at + 12 + size)?;
+    if size < 32 || raw.get(at + 12 + size) != Some(&0x42) || adler32(payload) != sum {
+        return None;
+    }
+    let zxid = i64::from_be_bytes(payload.get(12..20)?.try_into().ok()?);
+    Some((zxid, payload))
+}
+
+fn adler32(bytes: &[u8]) -> u64 {
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for chunk in bytes.chunks(5552) {
+        for byte in chunk {
+            a += u32::from(*byte);
+            b += a;
+        }
+        (a, b) = (a % 65521, b % 65521);
+    }
+    u64::from(b << 16 | a)
+}
