@@ -24,7 +24,7 @@ use super::standing::{Standing, StandingCell};
 use super::throttle::{Asked, Hush, Throttle, also};
 use crate::auth::Rules;
 use crate::config::ensemble::Membership;
-use crate::net::client::{Budget, Conn, Gate, GateSettings, Phase};
+use crate::net::client::{Budget, Conn, Gate, GateSettings, Nudge, Phase};
 use crate::replica::session::password;
 use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
@@ -36,7 +36,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
-use std::task::Waker;
 
 /// Where entries go to become durable. Called under the brain's lock, so it must not wait.
 pub trait Log: Send + Sync + 'static {
@@ -189,12 +188,17 @@ impl Step<'_> {
     }
 }
 
-/// Wakers to call once no lock is held.
-pub(super) type Wakers = Vec<Waker>;
+/// Tasks to tell once no lock is held.
+pub(super) type Wakers = Vec<Nudge>;
+
+/// Replies to so few connections are sent by the thread that has them, which saves waking a task. More are the work
+/// of the tasks: this thread is the one that the next batch waits for.
+const SENT_AT_ONCE: usize = 4;
 
 pub(super) fn wake(wakers: Wakers) {
-    for waker in wakers {
-        waker.wake();
+    let few = wakers.len() <= SENT_AT_ONCE;
+    for nudge in wakers {
+        if few { nudge.send() } else { nudge.wake() }
     }
 }
 

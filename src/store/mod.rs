@@ -17,6 +17,7 @@ pub mod plan;
 pub mod purge;
 pub mod recover;
 pub mod replay;
+mod snap_rule;
 pub mod snapshots;
 pub mod stream;
 pub mod truncate;

@@ -114,7 +114,7 @@ pub struct Conn {
     /// Monotonic ms of the accept.
     pub accepted: i64,
     /// What waits to be sent.
-    pub outbox: Outbox,
+    pub outbox: Arc<Outbox>,
     /// What is in the works.
     pub lane: Mutex<Lane>,
     /// Figures.
@@ -143,7 +143,7 @@ impl Conn {
             remote_ip,
             established: now.wall,
             accepted: now.mono.0,
-            outbox: Outbox::new(Backlog::new(budget)),
+            outbox: Arc::new(Outbox::new(Backlog::new(budget))),
             lane: Mutex::default(),
             stats,
             knows_read_only: AtomicBool::new(false),

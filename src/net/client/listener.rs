@@ -5,6 +5,7 @@
 
 use super::conn::Conn;
 use super::service::Service;
+use super::socket::Socket;
 use super::task::Task;
 use std::io;
 use std::net::SocketAddr;
@@ -117,7 +118,11 @@ fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, 
         return;
     }
     match service.admit(remote) {
-        Some(conn) => attend(service, conn, stream),
+        Some(conn) => {
+            let (socket, direct) = Socket::share(stream);
+            conn.outbox.open_to_others(direct);
+            attend(service, conn, socket);
+        }
         None => {
             // The reference's stack resets refused connections instead of leaving them half closed.
             let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));

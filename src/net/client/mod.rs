@@ -9,6 +9,7 @@ pub mod lane;
 pub mod listener;
 pub mod outbox;
 pub mod service;
+mod socket;
 mod tally;
 mod task;
 
@@ -18,6 +19,6 @@ pub use conn::{Conn, ConnStats, Phase};
 pub use gate::{Gate, GateSettings, LargeRequests, RequestThrottle};
 pub use lane::{Dropped, Held, Lane, Waiting};
 pub use listener::{Doorman, ListenSettings, Listener, attend, serve};
-pub use outbox::Outbox;
+pub use outbox::{Nudge, Outbox};
 pub use service::{Driver, Pressure, Service};
 pub use tally::{Reads, Tally};

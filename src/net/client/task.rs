@@ -577,8 +577,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
 
     /// Puts something into the outbox; this task is awake, so nobody needs waking.
     fn put<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let (result, waker) = self.conn.outbox.put(write);
-        drop(waker);
+        let (result, nudge) = self.conn.outbox.put(write);
+        drop(nudge);
         result
     }
 }
@@ -595,7 +595,11 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
                 Poll::Pending => return Poll::Pending,
             }
             if this.is_paused() {
-                return Poll::Pending;
+                this.conn.outbox.listen();
+                // What it waits for may have happened before it listened.
+                if this.is_paused() {
+                    return Poll::Pending;
+                }
             }
             let waited = this.stall.is_some();
             if waited && ready!(this.wait_in_line(cx)).is_err() {
@@ -624,6 +628,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Future for Task<S, IO> {
 impl<S: Service, IO> Drop for Task<S, IO> {
     fn drop(&mut self) {
         self.conn.enter(Phase::Closing);
+        self.conn.outbox.shut();
         if self.stall.is_some() {
             self.service.gate().leave(self.conn.id);
         }

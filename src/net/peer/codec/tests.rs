@@ -1,3 +1,5 @@
+//! Bytes of the ports between servers: those that were seen, those that come back, those that must be refused.
+
 use super::{Extent, Hello, PeerError, Speaker, hello, packet, vote};
 use crate::auth::Identity;
 use crate::net::peer::place::Place;

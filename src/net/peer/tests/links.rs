@@ -1,3 +1,5 @@
+//! Links of the quorum port: order, streams, snapshots, stalls, silence, and strangers at the port.
+
 use super::super::codec::packet;
 use super::super::links::{LinkSettings, Links};
 use super::super::service::Feed;

@@ -1,3 +1,5 @@
+//! The election port: knocking and calling back, old and strange peers, dead ones, garbage, moving.
+
 use super::super::codec::{hello, vote as codec};
 use super::super::mesh::{Mesh, MeshSettings, Roster};
 use super::super::place::Place;

@@ -17,6 +17,8 @@ enum Move {
     Finalize(i64),
     /// It notices that its leader is gone.
     Notice(i64),
+    /// It sends its vote again.
+    Repeat(i64),
 }
 
 struct World {
@@ -24,6 +26,7 @@ struct World {
     links: BTreeMap<(i64, i64), VecDeque<Notification>>,
     unnoticed: BTreeSet<i64>,
     at: Now,
+    repeats: i64,
 }
 
 const BEGIN: Now = Now { mono: Millis(0), wall: 0 };
@@ -32,8 +35,13 @@ const LATER: Now = Now { mono: Millis(300), wall: 0 };
 
 impl World {
     fn cold(disks: &[(i64, Disk)]) -> Self {
-        let mut world =
-            Self { nodes: BTreeMap::new(), links: BTreeMap::new(), unnoticed: BTreeSet::new(), at: BEGIN };
+        let mut world = Self {
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            unnoticed: BTreeSet::new(),
+            at: BEGIN,
+            repeats: 0,
+        };
         for (id, disk) in disks {
             let mut node = Node::new(*id, &voters(3), *disk, BEGIN);
             node.me.ensemble.min_notification = Millis(1_000_000);
@@ -88,6 +96,11 @@ impl World {
                 self.unnoticed.remove(&id);
                 (id, self.nodes.get_mut(&id).unwrap().leave(BEGIN))
             }
+            Move::Repeat(id) => {
+                self.repeats += 1;
+                let now = Now { mono: Millis(self.repeats * 10_000_000), wall: 0 };
+                (id, self.nodes.get_mut(&id).unwrap().step(now, Input::Tick))
+            }
         };
         self.post(id, effects);
     }
@@ -99,37 +112,43 @@ impl World {
     }
 }
 
-/// What links would show in time: a leader that does not lead cannot be reached, and one that too few follow gives up.
-fn forlorn(world: &World) -> Option<i64> {
+/// What time would bring: a leader that does not lead cannot be reached, one that too few follow gives up, and votes
+/// are sent again.
+fn forlorn(world: &World) -> Option<Move> {
     let leader = |id: &i64| world.nodes.get(id).and_then(Node::leader);
     let followed = |l: i64| world.nodes.keys().filter(|id| leader(id) == Some(l)).count();
     let lost = |id: &&i64| leader(id).is_some_and(|l| leader(&l) != Some(l) || followed(l) < 2);
-    world.nodes.keys().find(lost).copied()
+    let notice = world.nodes.keys().find(lost).map(|id| Move::Notice(*id));
+    let looking = || world.nodes.keys().filter(|id| leader(id).is_none()).count();
+    let turn = || usize::try_from(world.repeats).unwrap() % looking().max(1);
+    notice.or_else(|| {
+        world.nodes.keys().filter(|id| leader(id).is_none()).nth(turn()).map(|id| Move::Repeat(*id))
+    })
 }
 
 /// Walks through all states that `begin` leads to. Those in which nothing happens by itself any more go on until
 /// everybody has what it can reach, and are looked at then.
 ///
 /// Worlds cannot be copied, so each is made anew from the moves that led to it.
-fn walk(begin: impl Fn() -> World, end: impl Fn(&World)) -> usize {
+fn walk(rounds: i64, begin: impl Fn() -> World, end: impl Fn(&World)) -> usize {
     let mut seen = HashSet::new();
     let mut open: Vec<Vec<Move>> = vec![Vec::new()];
     while let Some(path) = open.pop() {
         let mut world = begin();
         path.iter().for_each(|m| world.make(*m));
-        // Rounds without end are possible as long as every wait ends too early; three of them show enough.
-        if !seen.insert(world.key()) || world.nodes.values().any(|n| n.me.round > 3) {
+        if !seen.insert(world.key()) {
             continue;
         }
+        // A new round begins where a decision came too early for somebody. Rounds without end are possible as long as
+        // all waits do, so from there on only one of the orders is gone through.
         let moves = world.moves();
-        if moves.is_empty() {
-            let mut patience = 1000;
-            while let Some(next) = world.moves().first().copied().or(forlorn(&world).map(Move::Notice)) {
+        if moves.is_empty() || world.nodes.values().any(|n| n.me.round > rounds) {
+            for _ in 0..200 {
+                let Some(next) = world.moves().first().copied().or_else(|| forlorn(&world)) else { break };
                 world.make(next);
-                patience -= 1;
-                assert!(patience > 0, "no end behind {path:?}");
             }
             end(&world);
+            continue;
         }
         open.extend(moves.into_iter().map(|m| path.iter().copied().chain([m]).collect()));
     }
@@ -138,27 +157,27 @@ fn walk(begin: impl Fn() -> World, end: impl Fn(&World)) -> usize {
 
 fn all_agree(world: &World) {
     let leaders: Vec<_> = world.nodes.values().map(Node::leader).collect();
-    let one = leaders[0].unwrap_or_else(|| panic!("{leaders:?}"));
+    let one = leaders[0].unwrap_or_else(|| panic!("{}", world.key()));
     assert!(leaders.iter().all(|l| *l == Some(one)), "{leaders:?}");
     assert!(world.nodes.contains_key(&one), "{one} is dead");
 }
 
 #[test]
 fn a_cold_start_ends_with_one_leader_in_every_order() {
-    let states = walk(|| World::cold(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]), all_agree);
+    let states = walk(1, || World::cold(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]), all_agree);
     assert!(states > 1000, "{states}");
 }
 
 #[test]
 fn different_histories_end_with_one_leader_in_every_order() {
     let states =
-        walk(|| World::cold(&[(1, history(1, 9)), (2, history(2, 1)), (3, history(1, 8))]), all_agree);
+        walk(1, || World::cold(&[(1, history(1, 9)), (2, history(2, 1)), (3, history(1, 8))]), all_agree);
     assert!(states > 1000, "{states}");
 }
 
 #[test]
 fn two_orphans_end_with_the_better_one_in_every_order() {
-    let states = walk(World::orphaned, |world| {
+    let states = walk(2, World::orphaned, |world| {
         all_agree(world);
         assert_eq!(world.nodes[&1].leader(), Some(2));
     });
@@ -168,6 +187,7 @@ fn two_orphans_end_with_the_better_one_in_every_order() {
 #[test]
 fn beside_a_wiped_server_the_others_elect_in_every_order() {
     let states = walk(
+        1,
         || World::cold(&[(1, history(1, 8)), (2, history(1, 8)), (3, EMPTY)]),
         |world| {
             all_agree(world);
@@ -180,6 +200,7 @@ fn beside_a_wiped_server_the_others_elect_in_every_order() {
 #[test]
 fn one_server_and_a_wiped_one_elect_nobody_in_any_order() {
     let states = walk(
+        1,
         || World::cold(&[(1, history(1, 8)), (3, EMPTY)]),
         |world| assert!(world.nodes.values().all(|n| n.leader().is_none())),
     );
