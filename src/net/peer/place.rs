@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,8 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.parse::<Ipv6Addr>().is_ok() {
+        // An IPv6 address, with or without a zone.
+        if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn hosts_and_ports() {
-        for text in ["zk1:3888", "127.0.0.1:1", "[::1]:3888", "[fe80:0:0:0:0:0:0:1]:65535"] {
+        for text in ["zk1:3888", "127.0.0.1:1", "[::1]:3888", "[fe80::1%eth0]:65535", "[:9:1]:23"] {
             assert_eq!(Place::read(text).unwrap().to_string(), text);
         }
         for text in
