@@ -138,7 +138,8 @@ fn judge(history: &mut History, options: &Options, words: &[&str]) -> String {
             history.connects.len()
         ),
         Err(why) => {
-            let saved = std::fs::write(keep, history.to_lines()).map_or_else(|e| e.to_string(), |()| (*keep).to_owned());
+            let saved = std::fs::write(keep, history.to_lines())
+                .map_or_else(|e| e.to_string(), |()| (*keep).to_owned());
             format!("wrong {} (history: {saved})", why.replace('\n', " "))
         }
     }

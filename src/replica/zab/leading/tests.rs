@@ -155,8 +155,9 @@ fn an_uncommitted_tail_is_cut_and_a_cut_server_s_acks_are_void() {
     // Nothing of this ensemble was ever committed: there is no place to cut at.
     let got = rig.packet(7, Packet::AckEpoch { last: z(1, 1), current: None });
     assert_eq!(got, "7<SNAP 0:0; 7<SNAPSHOT; 7<PROPOSAL 1:1");
-    assert_eq!(rig.link(7, LinkInput::Streamed), "7<NEWLEADER 1", "behind all of the tree");
     assert_eq!(rig.flushed(z(1, 1)), "", "the ack of its former log does not count");
+    assert_eq!(rig.link(7, LinkInput::Streamed), "7<NEWLEADER 1");
+    assert_eq!(rig.link(7, LinkInput::Streamed), "", "once");
     rig.packet(7, Packet::Ack(z(1, 0)));
     assert_eq!(rig.packet(7, Packet::Ack(z(1, 1))), "7<COMMIT 1:1; commit 1:1 for 1");
     rig.write(2, "/b");
@@ -164,6 +165,24 @@ fn an_uncommitted_tail_is_cut_and_a_cut_server_s_acks_are_void() {
     rig.packet(8, Rig::hello(2, 1));
     let got = rig.packet(8, Packet::AckEpoch { last: z(1, 2), current: None });
     assert_eq!(got, "8<TRUNC 1:1; 8<PROPOSAL 1:2; 8<NEWLEADER 1");
+}
+
+#[test]
+fn newleader_is_behind_all_that_a_tree_on_its_way_may_show() {
+    let mut rig = Rig::serving(&[1]);
+    rig.me.ensemble.force_snapshot_sync = true;
+    rig.accept(2);
+    rig.packet(2, Rig::hello(2, 1));
+    let got = rig.packet(2, Packet::AckEpoch { last: Zxid::ZERO, current: None });
+    assert_eq!(got, "2<SNAP 0:0; 2<SNAPSHOT");
+    rig.write(1, "/a");
+    rig.flushed(z(1, 1));
+    assert_eq!(rig.packet(1, Packet::Ack(z(1, 1))), "1<COMMIT 1:1; 2<COMMIT 1:1; commit 1:1 for 1");
+    assert_eq!(rig.write(2, "/b"), "1<PROPOSAL 1:2; 2<PROPOSAL 1:2; append 1:2");
+    assert_eq!(rig.link(2, LinkInput::Streamed), "2<NEWLEADER 1");
+    rig.packet(1, Packet::Ack(z(1, 2)));
+    assert_eq!(rig.flushed(z(1, 2)), "1<COMMIT 1:2; commit 1:2 for 2");
+    assert_eq!(rig.packet(2, Packet::Ack(z(1, 0))), "patience 2 10000; 2<UPTODATE; 2<COMMIT 1:2");
 }
 
 #[test]

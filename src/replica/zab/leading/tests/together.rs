@@ -295,6 +295,7 @@ impl Room {
         let last = candidate.last().map_or(Zxid::ZERO, |e| e.zxid);
         self.nodes.get_mut(&other).unwrap().candidates.insert(there, candidate);
         self.packet(id, link, Packet::Snap(last));
+        self.tell(id, Told::Link(link, LinkInput::Streamed));
     }
 
     /// Tells everybody what waits, in turns, until nothing does.
