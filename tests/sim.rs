@@ -28,6 +28,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Says all there is to say about a failure, and how to see it again.
 fn explain(seed: u64, why: &str) -> String {
+    if std::env::var_os("SIM_RAW").is_some() {
+        return format!("seed {seed}: {why}");
+    }
     let (steps, last) = runner::shrink(seed, why);
     let plan = Plan::new(seed);
     let kinds: Vec<String> = steps.iter().map(|n| format!("{:?}", plan.steps[*n].kind)).collect();
@@ -43,7 +46,12 @@ fn judge(sums: &Sums) {
     if sums.failures.is_empty() {
         return;
     }
-    let shown: Vec<String> = sums.failures.iter().take(5).map(|(seed, why)| explain(*seed, why)).collect();
+    let shown: Vec<String> = sums
+        .failures
+        .iter()
+        .take(if std::env::var_os("SIM_RAW").is_some() { 100 } else { 5 })
+        .map(|(seed, why)| explain(*seed, why))
+        .collect();
     panic!("{} of {} seeds failed\n{}", sums.failures.len(), sums.seeds, shown.join("\n"));
 }
 

@@ -105,6 +105,7 @@ impl Model {
                 self.ended.insert(txn.session);
             }
             Change::Error(_) => {}
+            Change::Multi(parts) if parts.iter().any(|part| matches!(part, Change::Error(_))) => {}
             change => {
                 if txn.session != 0 && !self.sessions.contains_key(&txn.session) {
                     return refuse("E: a session acts that is over or never was".into());
@@ -150,12 +151,7 @@ impl Model {
                 .get(path)
                 .map(|_| ())
                 .ok_or_else(|| format!("M: {path} is checked and is not there")),
-            Change::Multi(parts) => {
-                if parts.iter().any(|part| matches!(part, Change::Error(_))) {
-                    return Ok(());
-                }
-                parts.iter().try_for_each(|part| self.change(txn, part, touched))
-            }
+            Change::Multi(parts) => parts.iter().try_for_each(|part| self.change(txn, part, touched)),
             Change::Open(_) | Change::Close(_) | Change::Error(_) => Err("M: no part of a multi".into()),
         }
     }

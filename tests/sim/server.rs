@@ -773,6 +773,7 @@ impl World {
         self.pipes[pipe as usize].blocked[side] = false;
         self.send(pipe, side, Message::Snapshot(zxid, Box::new(walking.image)));
         self.unblock(pipe, side);
+        self.link_input(n, life, link, LinkInput::Streamed);
         self.step(n, Input::Link(link, LinkInput::Streamed));
     }
 
@@ -933,7 +934,12 @@ impl World {
                 live.durable = last;
                 if let Some((link, candidate)) = live.installing.take() {
                     live.machine = candidate;
-                    live.reach = live.reaches.remove(&link).unwrap_or_default();
+                    live.reach = Zxid::ZERO;
+                    if live.reaches.remove(&link).is_some_and(|reach| reach > last) {
+                        return self.fail(|| {
+                            format!("R: server {} installs a tree of {last} that shows more", n + 1)
+                        });
+                    }
                     live.walks.remove(&None);
                     self.servers[n].held.flushed(last);
                     self.step(n, Input::Installed(link, last));

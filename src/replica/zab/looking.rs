@@ -80,11 +80,12 @@ impl Looking {
             let patience = Millis(ctx.me.settings.tick.0.max(READ_ONLY_PATIENCE));
             self.read_only = ReadOnly::At(ctx.after(patience));
         }
+        // Once the pause is over, what is still missing reports itself: there is nothing more to be woken for.
+        self.not_before = self.not_before.filter(|at| ctx.now.mono < *at);
         let settled = ctx.me.ledger.is_durable() && ctx.me.applied >= self.until;
-        if !settled || self.election.is_some() || self.not_before.is_some_and(|at| ctx.now.mono < at) {
+        if !settled || self.election.is_some() || self.not_before.is_some() {
             return Flow::Stay;
         }
-        self.not_before = None;
         if let Some(vote) = self.known.take() {
             return Flow::Elected { vote, round: ctx.me.round };
         }
