@@ -11,6 +11,8 @@
     reason = "a test stops where it is wrong"
 )]
 #![allow(unreachable_pub, reason = "one crate of tests")]
+#![allow(dead_code, reason = "the checkers also serve the suite that breaks real servers")]
+#![allow(clippy::wrong_self_convention, reason = "a world is told what comes from whom, and to whom it goes")]
 
 mod check;
 #[path = "sim/mod.rs"]

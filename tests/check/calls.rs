@@ -15,10 +15,6 @@ fn is_write(op: &Op) -> bool {
     )
 }
 
-fn at<'l>(log: &'l [Txn], zxid: i64) -> Option<&'l Txn> {
-    log.binary_search_by_key(&zxid, |t| t.zxid).ok().and_then(|i| log.get(i))
-}
-
 fn name(call: &Call) -> String {
     format!("call {} of session 0x{:x} at server {}: {:?}", call.xid, call.session, call.server, call.op)
 }
@@ -257,11 +253,11 @@ fn windows<'h>(history: &'h History, terms: &Terms) -> Vec<(i64, i64, &'h Call, 
     for call in &history.calls {
         let Some(done) = &call.done else { continue };
         let before = last.insert(call.conn, done.zxid).unwrap_or(0);
-        let compared = match (&call.op, done.err) {
-            (Op::Get { .. } | Op::Exists { .. } | Op::Children { .. }, 0 | NO_NODE) => true,
-            (Op::Set { .. } | Op::Create { .. } | Op::Multi(_), 0) => true,
-            _ => false,
-        };
+        let compared = matches!(
+            (&call.op, done.err),
+            (Op::Get { .. } | Op::Exists { .. } | Op::Children { .. }, 0 | NO_NODE)
+                | (Op::Set { .. } | Op::Create { .. } | Op::Multi(_), 0)
+        );
         if compared {
             let early = terms.early_zxid.contains(&call.server) && !is_write(&call.op);
             let low = if early { before.min(done.zxid) } else { done.zxid };
