@@ -94,7 +94,9 @@ impl Core {
                         Ordered::Install(link, last) => self.install(*link, *last),
                         Ordered::ShowConfig(membership) => {
                             let wall = self.clock.now().wall;
-                            machine.set_config(membership.text().as_bytes(), membership.version, wall);
+                            let text = membership.text();
+                            machine.set_config(text.as_bytes(), membership.version, wall);
+                            self.counters.wrote(crate::state::machine::CONFIG, text.len());
                         }
                     }
                 }
@@ -293,6 +295,10 @@ impl Core {
         let Some((waiting, freed)) = lane.complete(xid) else { return };
         self.gate.give_large(waiting.large);
         self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
+            // Whoever else has the session now must not see it answered here (`FinalRequestProcessor`).
+            if applied.outcome.header_error() == ErrorCode::SessionMoved {
+                return true;
+            }
             let before = out.len();
             reply::outcome(out, xid, zxid, &applied.outcome);
             let bytes = out.len().saturating_sub(before) as u64;

@@ -46,9 +46,15 @@ def golden(servers: Ensemble, role: str, member: Member, word: str, record: bool
         path.parent.mkdir(exist_ok=True)
         path.write_text(found)
         return
-    wanted = path.read_text()
+    wanted = without_queues(path.read_text())
+    found = without_queues(found)
     if found != wanted:
         raise Failed(difference(found, wanted))
+
+
+def without_queues(text: str) -> str:
+    """Quoll does not measure the queues of its connections to learners; docs/COMPAT.md says so."""
+    return "".join(line for line in text.splitlines(True) if "_learner_handler_qp_" not in line)
 
 
 def normal(asked: Member, word: str, servers: Ensemble) -> str:

@@ -26,6 +26,8 @@ pub struct Ledger {
     recent_bytes: usize,
     /// Kept whatever their size (`commitLogCount`).
     keep: usize,
+    /// Bytes kept beyond that number.
+    room: usize,
     /// Handed to the log, not committed.
     tail: VecDeque<Entry>,
     last_logged: Zxid,
@@ -50,6 +52,7 @@ impl Ledger {
             base: None,
             recent_bytes: 0,
             keep,
+            room: RECENT_BYTES,
             tail: VecDeque::new(),
             last_logged: last,
             durable: last,
@@ -66,6 +69,11 @@ impl Ledger {
             ledger.forget();
         }
         ledger
+    }
+
+    /// Keeps so many transactions as are asked for and no more: learners that need others are to get a snapshot.
+    pub fn keep_no_more(&mut self) {
+        self.room = 0;
     }
 
     /// The last transaction handed to the log. Once it is durable, a vote may name it.
@@ -225,7 +233,7 @@ impl Ledger {
         }
         self.recent_bytes += entry.payload.len() + OVERHEAD;
         self.recent.push_back(entry);
-        while self.recent.len() > self.keep && self.recent_bytes > RECENT_BYTES {
+        while self.recent.len() > self.keep && self.recent_bytes > self.room {
             if let Some(old) = self.recent.pop_front() {
                 self.base = Some(old.zxid);
                 self.recent_bytes -= old.payload.len() + OVERHEAD;

@@ -175,7 +175,10 @@ impl Member {
         rules: Rules,
         now: Now,
     ) -> Self {
-        let Begin { id, views, ledger, accepted, current, may_vote, fresh, seed } = begin;
+        let Begin { id, views, mut ledger, accepted, current, may_vote, fresh, seed } = begin;
+        if !ensemble.log_sync {
+            ledger.keep_no_more();
+        }
         let applied = ledger.last_logged();
         Self {
             id,
