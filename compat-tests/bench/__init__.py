@@ -1,0 +1,1 @@
+"""Measurements of ensembles, for scripts/bench."""
