@@ -21,7 +21,7 @@ const NOTE_LIMIT: usize = 1 << 20;
 /// So many bytes at the end of a snapshot tell it from another one of the same name: its checksum is among them.
 const TAIL: usize = 64;
 
-/// Writes the snapshot `zxid`, which replaces everything there is. [`finish`] has to follow before anything is logged.
+/// Writes the snapshot `zxid`, which replaces everything there is. `finish` has to follow before anything is logged.
 pub fn write(
     dir: &DataDir,
     zxid: Zxid,

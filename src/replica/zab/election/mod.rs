@@ -6,7 +6,7 @@
 //! The rules are those of the reference (FastLeaderElection.lookForLeader), so that both kinds of servers elect
 //! together. Three things differ, and none of them shows in a message that the reference would not send:
 //!
-//! - The last wait is left out where nobody can bring a better vote any more: see [`Election::outstanding`] and
+//! - The last wait is left out where nobody can bring a better vote any more: see `Election::outstanding` and
 //!   `docs/decisions/finalize-wait.md`.
 //! - Votes are sent again by a clock that no message stops, so that chatter of one server cannot silence another.
 //! - A server that was still following somebody when it got a vote is told the vote again when it begins to vote

@@ -1,6 +1,6 @@
 //! A follower or an observer: promises the leader's epoch, takes its history, then what it proposes and commits.
 //!
-//! Each phase has a file: [`connect`], [`discovery`], [`sync`], [`live`]. Invariant: a phase is left only forwards;
+//! Each phase has a file: `connect`, `discovery`, `sync`, `live`. Invariant: a phase is left only forwards;
 //! whatever ends the connection to the leader ends the role, and the role does not end while the disk replaces
 //! the history, so nobody votes for a history that is about to be another one.
 
