@@ -110,6 +110,7 @@ fn spoiled_histories_are_found_out() {
     println!("{sum} spoiled histories, by the rule that found them: {found:?}");
     assert!(sum >= 200, "{sum} are fewer than 200");
     sim::mutations::lying_zxids();
+    sim::mutations::lines();
 }
 
 /// Every planted bug, within so many seeds.

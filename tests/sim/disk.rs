@@ -11,7 +11,7 @@ use quoll::store::files::{CrashPlan, Fault, Op, SimFiles, Tear};
 use quoll::store::snapshots::{PutNode, SnapshotSource};
 use quoll::store::{
     DataDir, DiskCommand, DiskEvent, DiskWork, EpochFile, Epochs, HolePolicy, Recovered, Restore, Store,
-    StoreError, StoreOptions, Trailer, epochs, recover, snapshots,
+    StoreError, StoreOptions, Trailer, epochs, install, recover, snapshots,
 };
 use quoll::types::{Entry, Millis, SessionId, Zxid};
 use std::collections::VecDeque;
@@ -249,7 +249,7 @@ impl Disk {
         }
         match waiting.pop_front() {
             Some(Job::Install(last, mut image)) => {
-                snapshots::write(dir, last, quoll::store::Compression::Plain, &mut *image, &mut || true)?;
+                install::write(dir, last, quoll::store::Compression::Plain, &mut *image)?;
                 let mut report = |event| running.push_back((files.recorded(), event));
                 work.run([DiskCommand::Restart(last)], &mut report)?;
             }
@@ -281,6 +281,13 @@ impl Disk {
     /// From the next operation on the disk fails, until it is healed.
     pub fn fail(&self, fault: Fault, after: usize) {
         self.files.inject(fault, after);
+    }
+
+    /// Their names and lengths, for a replay.
+    pub fn names(&self) -> Vec<(String, u64)> {
+        use quoll::store::Files as _;
+        let listed = self.files.list(&Path::new(HOME).join("version-2")).unwrap_or_default();
+        listed.into_iter().map(|f| (f.name, f.len)).collect()
     }
 
     /// Its files.

@@ -180,7 +180,7 @@ impl World {
             .filter(|m| *m != n)
             .filter(|m| {
                 let theirs = self.promise(*m);
-                theirs.0 < mine.0 || theirs.1 < mine.1
+                theirs.0 < mine.0 || theirs.1 < mine.1 || self.servers[*m].blank
             })
             .count();
         lacking + 2 <= self.plan.voters / 2 + 1
@@ -237,7 +237,7 @@ impl World {
         let server = &mut self.servers[n];
         server.files = SimFiles::new();
         server.held = Held::default();
-        server.damaged = true;
+        (server.damaged, server.blank) = (true, true);
     }
 
     fn reconfigure(&mut self, rng: &mut Rng) -> bool {

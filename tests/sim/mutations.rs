@@ -272,6 +272,15 @@ fn sound(seed: u64) -> Option<(History, Terms)> {
     (check::all(&history, &terms).is_ok() && history.events.len() > 3).then_some((history, terms))
 }
 
+/// A history survives being written down.
+pub fn lines() {
+    let (history, _) = sound(3).or_else(|| sound(5)).or_else(|| sound(8)).expect("a sound history");
+    let lines = history.to_lines();
+    assert!(lines.lines().count() > 100);
+    assert!(History::from_lines(&lines).unwrap() == history, "the lines say something else");
+    assert!(History::from_lines("{}").is_err());
+}
+
 /// Spoils histories in every way; returns how many were found out, by rule.
 pub fn spoil_all() -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();

@@ -114,7 +114,7 @@ pub struct Step {
     pub kind: Kind,
     /// Decides whom it meets and how badly.
     pub chance: u64,
-    /// How long it lasts, in microseconds.
+    /// How long it lasts, in microseconds; never into the calm.
     pub lasts: u64,
 }
 
@@ -177,6 +177,7 @@ impl Plan {
                 1 => rng.range(tick as u64 * 12_000, tick as u64 * 25_000),
                 _ => rng.range(200_000, 3_000_000),
             };
+            let lasts = lasts.min(calm - at);
             steps.push(Step { at, kind: *rng.pick(&chosen), chance: rng.next(), lasts });
         }
         Self {

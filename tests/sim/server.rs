@@ -1,34 +1,25 @@
-//! A server: a replica with its state and its disk, and the performer that does what the replica wants.
+//! A server: a replica with its state and its disk, its start and its end, and the inputs it gets.
 //!
-//! It keeps the contract of `replica::io` to the letter: effects in order, one disk queue, candidates for
-//! snapshots. Bugs that live in a performer are planted here.
+//! The performer beside it (`perform`, `storage`, `door`) keeps the contract of `replica::io` to the letter. Invariant:
+//! nothing but its disk outlives a process.
 
 use super::bugs::{self, Bug};
-use super::disk::{Disk, Image, Job, MACHINE, begin_at, options};
-use super::net::{End, Host, Message};
-use super::plan::{Kind, Plan};
+use super::disk::{Disk, Image, begin_at, options};
+use super::net::Host;
+use super::plan::Plan;
 use super::truth::Held;
 use super::world::{Happening, World};
-use jute::records::data::{Acl, Id};
-use quoll::auth::{AclEntry, Identity, Rules};
+use quoll::auth::{Identity, Rules};
 use quoll::config::ensemble::Membership;
 use quoll::replica::zab::member::Begin;
-use quoll::replica::zab::{EnsembleSettings, Ledger, Packet, Views};
-use quoll::replica::{
-    Commit, ConfigEffect, Effect, Effects, HistoryPlan, Input, LinkInput, Origin, Replica, ReplicaSettings,
-    Stage, Stream,
-};
-use quoll::state::{Machine, SnapshotWalk, TreeView as _, Watches, walk};
+use quoll::replica::zab::{EnsembleSettings, Ledger, Views};
+use quoll::replica::{Commit, Effects, HistoryPlan, Input, Origin, Replica, ReplicaSettings, Stage};
+use quoll::state::{Machine, SnapshotWalk, TreeView as _, Watches};
+use quoll::store::DiskEvent;
 use quoll::store::files::SimFiles;
-use quoll::store::log_reader::{LogCursor, Next, files_behind};
-use quoll::store::{DiskCommand, DiskEvent, Truncated};
-use quoll::types::{Entry, Epoch, Flushed, LinkId, Millis, Now, ServerId, SessionId, Zxid};
-use std::borrow::Cow;
+use quoll::types::{Entry, Epoch, LinkId, Millis, Now, ServerId, SessionId, Zxid};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// Nodes of a tree that travel in one slice.
-const SLICE: u32 = 6;
 
 /// A client connection.
 #[derive(Debug)]
@@ -67,9 +58,9 @@ pub enum Ordered {
 
 /// A tree being walked through.
 pub struct Walking {
-    walk: SnapshotWalk,
-    zxid: Zxid,
-    image: Image,
+    pub walk: SnapshotWalk,
+    pub zxid: Zxid,
+    pub image: Image,
 }
 
 /// A running process.
@@ -86,26 +77,25 @@ pub struct Live {
     pub heard: BTreeMap<SessionId, (Millis, Millis)>,
     pub rules: Rules,
     pub gone: Vec<SessionId>,
-    next_link: u64,
-    effects: Effects,
-    timer_at: u64,
-    applying: bool,
-    candidates: BTreeMap<LinkId, Machine>,
-    installing: Option<(LinkId, Machine)>,
-    walks: BTreeMap<Option<LinkId>, Walking>,
-    snaps: BTreeMap<LinkId, Zxid>,
+    pub next_link: u64,
+    pub effects: Effects,
+    pub timer_at: u64,
+    pub applying: bool,
+    pub candidates: BTreeMap<LinkId, Machine>,
+    pub installing: Option<(LinkId, Machine)>,
+    pub walks: BTreeMap<Option<LinkId>, Walking>,
+    pub snaps: BTreeMap<LinkId, Zxid>,
     /// The log is durable up to here, as far as it was told.
     pub durable: Zxid,
     /// The tree holds effects of transactions up to here: nobody may look before it has all of them.
     pub reach: Zxid,
-    reaches: BTreeMap<LinkId, Zxid>,
+    pub reaches: BTreeMap<LinkId, Zxid>,
     /// What planted bugs report before its time.
-    early: VecDeque<DiskEvent>,
+    pub early: VecDeque<DiskEvent>,
 }
 
 /// A machine with its process, if it runs.
 pub struct Server {
-    pub index: usize,
     pub id: ServerId,
     pub life: u64,
     pub live: Option<Live>,
@@ -118,6 +108,8 @@ pub struct Server {
     pub wall_shift: i64,
     pub slow_disk_until: u64,
     pub no_port: bool,
+    /// It has not served yet since its disk was empty: nobody may rely on its vote.
+    pub blank: bool,
     /// Its disk was damaged so that it may refuse to start.
     pub damaged: bool,
     /// What it has logged, as its disk should have it.
@@ -151,7 +143,6 @@ impl Server {
             held.base = last;
         }
         Self {
-            index,
             id: ServerId(index as i64 + 1),
             life: 0,
             live: None,
@@ -163,6 +154,7 @@ impl Server {
             slow_disk_until: 0,
             no_port: false,
             damaged: false,
+            blank: true,
             held,
             seed: rng.next(),
         }
@@ -226,37 +218,6 @@ impl Live {
                 | Stage::Observing { serving: true }
         )
     }
-}
-
-fn begin_walk(machine: &Machine) -> Walking {
-    let own = |s: &str| Some(Cow::Owned(s.to_owned()));
-    let record = |e: &AclEntry| Acl { perms: e.perms, id: Id { scheme: own(&e.scheme), id: own(&e.id) } };
-    let image = Image {
-        sessions: machine.sessions().into_iter().map(|(s, t)| (s, t.0 as i32)).collect(),
-        acls: machine
-            .acl_lists()
-            .into_iter()
-            .map(|(id, list)| (id, list.iter().map(record).collect()))
-            .collect(),
-        ..Image::default()
-    };
-    Walking { walk: SnapshotWalk::new(machine), zxid: machine.last_zxid(), image }
-}
-
-/// One slice; false when it was the last, `None` when the tree is another one by now.
-fn slice(walking: &mut Walking, machine: &Machine, slots: u32) -> Option<bool> {
-    let nodes = &mut walking.image.nodes;
-    let progress = walking.walk.next_slice(machine, slots, &mut |path, data, acl, stat| {
-        nodes.push((path.to_owned(), data.map(<[u8]>::to_vec), acl, stat.clone()));
-    });
-    match progress {
-        walk::Progress::More => return Some(true),
-        walk::Progress::Lost => return None,
-        walk::Progress::Done => {}
-    }
-    walking.image.digest = machine.recorded_digest().map(|(zxid, sum)| (Zxid(zxid), sum.cast_signed()));
-    walking.image.last = Some(machine.last_zxid());
-    Some(false)
 }
 
 impl World {
@@ -439,7 +400,7 @@ impl World {
         self.flush_conns(n);
     }
 
-    fn set_timer(&mut self, n: usize) {
+    pub fn set_timer(&mut self, n: usize) {
         let server = &self.servers[n];
         let Some(live) = &server.live else { return };
         let Some(deadline) = live.replica.deadline() else { return };
@@ -470,7 +431,7 @@ impl World {
     }
 
     /// Tells the replica who was heard of.
-    fn touch(&mut self, n: usize) {
+    pub fn touch(&mut self, n: usize) {
         let Some(live) = &mut self.servers[n].live else { return };
         if !live.heard.is_empty() {
             let heard: Vec<_> =
@@ -497,518 +458,5 @@ impl World {
             self.apply(n);
             self.settle(n);
         }
-    }
-
-    // --- links -----------------------------------------------------------------------------------------------------
-
-    /// Somebody connects to the port of leaders.
-    pub fn accept_peer(&mut self, n: usize, pipe: u32) -> bool {
-        let life = self.servers[n].life;
-        let Some(live) = &mut self.servers[n].live else { return false };
-        if !matches!(live.stage, Stage::Leading { .. }) {
-            return false;
-        }
-        live.next_link += 1;
-        let link = LinkId(live.next_link);
-        live.links.insert(link, (pipe, 1));
-        let entry = &mut self.pipes[pipe as usize];
-        entry.ends[1] = End::Peer(n, life, link);
-        entry.open[1] = true;
-        entry.heard[1] = self.now;
-        self.step(n, Input::Link(link, LinkInput::Accepted));
-        true
-    }
-
-    pub fn link_input(&mut self, n: usize, life: u64, link: LinkId, input: LinkInput) {
-        let Some(live) = self.live(n, life) else { return };
-        if live.links.contains_key(&link) {
-            self.step(n, Input::Link(link, input));
-        }
-    }
-
-    pub fn link_lost(&mut self, n: usize, life: u64, link: LinkId) {
-        let Some(live) = self.live(n, life) else { return };
-        live.candidates.remove(&link);
-        live.walks.remove(&Some(link));
-        if live.links.remove(&link).is_some() {
-            self.step(n, Input::Link(link, LinkInput::Lost));
-        }
-    }
-
-    pub fn from_peer(&mut self, n: usize, life: u64, link: LinkId, message: Message) {
-        match message {
-            Message::Packet(packet) => {
-                if let Packet::Ping(_) = packet {
-                    self.touch(n);
-                }
-                self.tell(|| format!("server {} gets {packet:?} on {link:?}", n + 1));
-                self.link_input(n, life, link, LinkInput::Packet(packet));
-            }
-            Message::Snapshot(zxid, image) => {
-                self.tell(|| format!("server {} gets SNAP {zxid} on {link:?}", n + 1));
-                let candidate = image.load(zxid);
-                let reach = image.last.max(image.digest.map(|(z, _)| z)).unwrap_or_default();
-                if let Some(live) = self.live(n, life) {
-                    live.reaches.insert(link, reach);
-                    live.candidates.insert(link, candidate);
-                }
-                self.link_input(n, life, link, LinkInput::Packet(Packet::Snap(zxid)));
-            }
-            Message::Bytes(_) | Message::Open | Message::Fin => {}
-        }
-    }
-
-    // --- effects ---------------------------------------------------------------------------------------------------
-
-    fn perform(&mut self, n: usize) {
-        loop {
-            let Some(live) = &mut self.servers[n].live else { return };
-            if live.effects.is_empty() {
-                break;
-            }
-            let mut effects = std::mem::take(&mut live.effects);
-            for effect in effects.drain(..) {
-                self.effect(n, effect);
-                if self.servers[n].live.is_none() {
-                    return;
-                }
-            }
-            if let Some(live) = &mut self.servers[n].live
-                && live.effects.is_empty()
-            {
-                live.effects = effects;
-            }
-        }
-        self.begin_disk(n);
-    }
-
-    fn effect(&mut self, n: usize, effect: Effect) {
-        let life = self.servers[n].life;
-        let Some(live) = &mut self.servers[n].live else { return };
-        match effect {
-            Effect::Append(entry) => {
-                let zxid = entry.zxid;
-                self.servers[n].held.append(&entry);
-                self.submit(n, Job::Command(DiskCommand::Append(entry)));
-                if bugs::is(Bug::AckBeforeFsync) {
-                    self.early(n, DiskEvent::Flushed(Flushed::mint(zxid)));
-                }
-            }
-            Effect::SaveEpoch(file, epoch) => self.save_epoch(n, file, epoch),
-            Effect::Truncate(zxid) => self.truncate(n, zxid),
-            Effect::Commit(commit) => {
-                let serving = live.serving();
-                if serving {
-                    let entry = commit.entry.get();
-                    if let Err(why) = self.truth.committed(n, entry) {
-                        return self.fail(|| format!("A: {why}"));
-                    }
-                }
-                if let Some(live) = &mut self.servers[n].live {
-                    live.ordered.push_back(Ordered::Commit(commit));
-                }
-            }
-            Effect::FastForward(entries) => live.ordered.push_back(Ordered::FastForward(entries)),
-            Effect::Synced(origin) => live.ordered.push_back(Ordered::Synced(origin)),
-            Effect::Refuse(origin, code) => live.ordered.push_back(Ordered::Refused(origin, code)),
-            Effect::ShowConfig(membership) => live.ordered.push_back(Ordered::Show(membership)),
-            Effect::Prepare(link, entry) => {
-                if let Some(candidate) = live.candidates.get_mut(&link)
-                    && let Err(error) = candidate.replay(&entry.payload)
-                {
-                    self.fail(|| format!("server {} cannot prepare {}: {error}", n + 1, entry.zxid));
-                }
-            }
-            Effect::Install(link, last) => self.install(n, link, last),
-            Effect::Resumed { conn, session, timeout } => self.resumed(n, conn, session, timeout),
-            Effect::OpenedLocal { conn, session, timeout } => self.resumed(n, conn, session, Some(timeout)),
-            Effect::Notify(to, vote) => self.notify(n, to, vote),
-            Effect::Connect { link, to, .. } => {
-                let to = to.0 as usize - 1;
-                let pipe = self.connect(End::Peer(n, life, link), to);
-                if let Some(live) = &mut self.servers[n].live {
-                    live.links.insert(link, (pipe, 0));
-                }
-            }
-            Effect::Send(link, packet) => self.send_packet(n, link, packet),
-            Effect::Stream(link, stream) => self.stream(n, link, stream),
-            Effect::AskHistory(link, zxid) => {
-                let plan = if self.plan.log_sync { self.plan_history(n, zxid) } else { None };
-                let delay = self.rng.below(5_000);
-                self.after(delay, Happening::History(n, life, link, plan));
-            }
-            Effect::Patience(link, span) => {
-                if let Some((pipe, side)) = live.links.get(&link).copied() {
-                    let us = span.0.max(1) as u64 * 1000;
-                    let us =
-                        (i128::from(us) * 1_000_000 / i128::from(1_000_000 + self.servers[n].ppm)) as u64;
-                    let entry = &mut self.pipes[pipe as usize];
-                    let first = entry.patience[side].replace(us).is_none();
-                    entry.heard[side] = self.now;
-                    if first {
-                        self.after(us, Happening::Silence(pipe, side));
-                    }
-                }
-            }
-            Effect::Close(link) => {
-                live.candidates.remove(&link);
-                live.walks.remove(&Some(link));
-                if let Some((pipe, side)) = live.links.remove(&link) {
-                    self.close(pipe, side);
-                }
-            }
-            Effect::Become(stage) => self.become_stage(n, stage),
-            Effect::Config(ConfigEffect::Commit(membership)) => self.servers[n].config = membership,
-            Effect::Config(ConfigEffect::Propose(_))
-            | Effect::ClosedLocal { .. }
-            | Effect::OverQuota(_)
-            | Effect::Closing(..) => {}
-            Effect::Say(level, text) => self.tell(|| format!("server {} says {level:?}: {text}", n + 1)),
-        }
-    }
-
-    fn notify(&mut self, n: usize, to: ServerId, vote: quoll::replica::zab::Notification) {
-        let to = to.0 as usize - 1;
-        if to >= self.servers.len() {
-            return;
-        }
-        let server = &self.servers[n];
-        let Some(live) = &server.live else { return };
-        let own = vote.vote.leader == server.id && vote.state == quoll::replica::zab::PeerState::Looking;
-        if own && self.invariants && vote.vote.zxid > live.durable {
-            let (zxid, durable) = (vote.vote.zxid, live.durable);
-            return self
-                .fail(|| format!("server {} votes with {zxid} while only {durable} is durable", n + 1));
-        }
-        let delay = self.delay();
-        let last = self.vote_times.entry((n, to)).or_default();
-        let at = (self.now + delay).max(*last);
-        *last = at;
-        self.held_votes.remove(&(n, to));
-        self.tell(|| {
-            format!(
-                "server {} votes {:?} {:?} round {} to {}",
-                n + 1,
-                vote.state,
-                vote.vote,
-                vote.round,
-                to + 1
-            )
-        });
-        if self.plan.twice_one_in > 0 && !self.calm && self.rng.one_in(self.plan.twice_one_in) {
-            self.count(Kind::DuplicateVote);
-            self.at(at + 1, Happening::Vote(n, to, Box::new(vote.clone())));
-        }
-        self.at(at, Happening::Vote(n, to, Box::new(vote)));
-    }
-
-    fn send_packet(&mut self, n: usize, link: LinkId, packet: Packet) {
-        let Some(live) = &mut self.servers[n].live else { return };
-        let Some((pipe, side)) = live.links.get(&link).copied() else { return };
-        if let Packet::Snap(zxid) = packet {
-            live.snaps.insert(link, zxid);
-            return;
-        }
-        if let Packet::Ack(zxid) = packet
-            && zxid.counter() != 0
-            && zxid > live.durable
-            && self.invariants
-        {
-            let durable = live.durable;
-            return self.fail(|| format!("server {} acknowledges {zxid}, durable is {durable}", n + 1));
-        }
-        self.send(pipe, side, Message::Packet(packet));
-    }
-
-    fn stream(&mut self, n: usize, link: LinkId, stream: Stream) {
-        let life = self.servers[n].life;
-        let Some(live) = &mut self.servers[n].live else { return };
-        let Some((pipe, side)) = live.links.get(&link).copied() else { return };
-        match stream {
-            Stream::Snapshot => {
-                live.walks.insert(Some(link), begin_walk(&live.machine));
-                self.pipes[pipe as usize].blocked[side] = true;
-                let delay = self.delay();
-                self.after(delay, Happening::Walk(n, life, Some(link)));
-            }
-            Stream::History { after, until } => {
-                for entry in self.logged(n, after, until) {
-                    let zxid = entry.zxid;
-                    self.send(pipe, side, Message::Packet(Packet::Proposal(entry)));
-                    self.send(pipe, side, Message::Packet(Packet::Commit(zxid)));
-                }
-            }
-        }
-    }
-
-    /// The next slice of a tree.
-    pub fn walk(&mut self, n: usize, life: u64, link: Option<LinkId>) {
-        let Some(live) = self.live(n, life) else { return };
-        let Live { walks, machine, links, snaps, .. } = live;
-        let Some(walking) = walks.get_mut(&link) else { return };
-        match slice(walking, machine, SLICE) {
-            Some(true) => {
-                let delay = self.rng.below(4_000);
-                return self.after(delay, Happening::Walk(n, life, link));
-            }
-            None => {
-                // The tree is another one: a file is given up, a link ends.
-                walks.remove(&link);
-                if let Some((pipe, side)) = link.and_then(|link| links.get(&link).copied()) {
-                    self.close(pipe, side);
-                    self.link_lost(n, life, link.unwrap_or_default());
-                }
-                return;
-            }
-            Some(false) => {}
-        }
-        let Some(walking) = walks.remove(&link) else { return };
-        let Some(link) = link else {
-            live.disk.submit(Job::Snapshot(walking.zxid, Box::new(walking.image)));
-            return self.begin_disk(n);
-        };
-        let (Some((pipe, side)), Some(zxid)) = (links.get(&link).copied(), snaps.remove(&link)) else {
-            return;
-        };
-        self.pipes[pipe as usize].blocked[side] = false;
-        self.send(pipe, side, Message::Snapshot(zxid, Box::new(walking.image)));
-        self.unblock(pipe, side);
-        self.link_input(n, life, link, LinkInput::Streamed);
-        self.step(n, Input::Link(link, LinkInput::Streamed));
-    }
-
-    fn become_stage(&mut self, n: usize, stage: Stage) {
-        self.tell(|| format!("server {} becomes {stage:?}", n + 1));
-        let life = self.servers[n].life;
-        let Some(live) = &mut self.servers[n].live else { return };
-        let was_serving = live.serving();
-        live.stage = stage;
-        match stage {
-            Stage::Looking => {
-                live.candidates.clear();
-                live.snaps.clear();
-                live.walks.retain(|link, _| link.is_none());
-                let links: Vec<_> = std::mem::take(&mut live.links).into_values().collect();
-                let conns: Vec<u32> = live.conns.keys().copied().collect();
-                for (pipe, side) in links {
-                    self.close(pipe, side);
-                }
-                for pipe in conns {
-                    self.drop_conn(n, pipe);
-                }
-            }
-            Stage::Leading { serving: false } => {
-                let open = !std::mem::take(&mut self.servers[n].no_port);
-                let delay = self.rng.below(2_000);
-                self.after(delay, Happening::Listening(n, life, open));
-            }
-            Stage::Leading { serving: true } if !was_serving => {
-                let me = live.replica.as_member().expect("a member");
-                let (epoch, server) = (me.current, &self.servers[n]);
-                if let Err(why) = self.truth.established(n, epoch, &server.held) {
-                    self.fail(|| format!("A: {why}"));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    // --- the disk --------------------------------------------------------------------------------------------------
-
-    pub fn submit(&mut self, n: usize, job: Job) {
-        if let Some(live) = &mut self.servers[n].live {
-            live.disk.submit(job);
-        }
-    }
-
-    fn early(&mut self, n: usize, event: DiskEvent) {
-        if let Some(live) = &mut self.servers[n].live {
-            live.early.push_back(event);
-        }
-    }
-
-    fn save_epoch(&mut self, n: usize, file: quoll::types::EpochFile, epoch: Epoch) {
-        use quoll::types::EpochFile;
-        self.servers[n].held.asked = self.servers[n].held.asked.max(epoch);
-        let Some(live) = &mut self.servers[n].live else { return };
-        if bugs::is(Bug::EpochReuse) && file == EpochFile::Accepted {
-            return self.early(n, DiskEvent::EpochSaved(file, epoch));
-        }
-        if bugs::is(Bug::EpochBeforeLog) && file == EpochFile::Current {
-            // Ahead of everything that waits, and nobody waits for that.
-            let waiting = live.disk.take_waiting();
-            live.disk.submit(Job::Command(DiskCommand::SaveEpoch(file, epoch)));
-            for job in waiting {
-                live.disk.submit(job);
-            }
-            let last = self.servers[n].held.last();
-            return self.early(n, DiskEvent::Flushed(Flushed::mint(last)));
-        }
-        self.submit(n, Job::Command(DiskCommand::SaveEpoch(file, epoch)));
-    }
-
-    fn truncate(&mut self, n: usize, zxid: Zxid) {
-        self.tell(|| format!("server {} truncates behind {zxid}", n + 1));
-        if bugs::is(Bug::NoTrunc) {
-            return self.early(n, DiskEvent::Truncated(Truncated { last: zxid, recoverable: true }));
-        }
-        let Some(live) = &mut self.servers[n].live else { return };
-        if bugs::is(Bug::WriteAfterRoleChange) {
-            // What the last role wrote last comes behind the cut.
-            let late = self.servers[n].held.entries.last_key_value().map(|(z, p)| (*z, p.clone()));
-            self.submit(n, Job::Command(DiskCommand::TruncateAfter(zxid)));
-            if let Some((zxid, payload)) = late {
-                self.submit(n, Job::Command(DiskCommand::Append(Entry { zxid: Zxid(zxid), payload })));
-            }
-        } else {
-            live.disk.submit(Job::Command(DiskCommand::TruncateAfter(zxid)));
-        }
-        self.servers[n].held.cut(zxid);
-    }
-
-    fn install(&mut self, n: usize, link: LinkId, last: Zxid) {
-        self.tell(|| format!("server {} installs {last}", n + 1));
-        let Some(live) = &mut self.servers[n].live else { return };
-        let Some(candidate) = live.candidates.remove(&link) else {
-            return self.fail(|| format!("server {} installs a snapshot that it has not", n + 1));
-        };
-        let mut walking = begin_walk(&candidate);
-        let _ = slice(&mut walking, &candidate, u32::MAX);
-        if let Some(live) = &mut self.servers[n].live {
-            live.disk.submit(Job::Install(last, Box::new(walking.image)));
-            live.installing = Some((link, candidate));
-        }
-        self.servers[n].held.replace(last);
-    }
-
-    pub fn begin_disk(&mut self, n: usize) {
-        let server = &mut self.servers[n];
-        let Some(live) = &mut server.live else { return };
-        if !live.disk.can_begin() {
-            return;
-        }
-        match live.disk.begin() {
-            Err(error) => self.die(n, &error.to_string()),
-            Ok(false) => self.begin_disk(n),
-            Ok(true) => self.disk_later(n),
-        }
-    }
-
-    fn disk_later(&mut self, n: usize) {
-        let mut delay = 20 + self.rng.below(self.plan.disk);
-        if self.servers[n].slow_disk_until > self.now {
-            delay += self.servers[n].slow_disk_until - self.now;
-        }
-        let life = self.servers[n].life;
-        self.after(delay, Happening::Disk(n, life));
-    }
-
-    /// The disk tells what it has done.
-    pub fn disk_done(&mut self, n: usize, life: u64) {
-        let Some(live) = self.live(n, life) else { return };
-        let Some(report) = live.disk.tell() else { return };
-        match report {
-            DiskEvent::Flushed(proof) => {
-                live.durable = live.durable.max(proof.zxid());
-                self.servers[n].held.flushed(proof.zxid());
-                self.step(n, Input::Flushed(proof));
-            }
-            DiskEvent::EpochSaved(file, epoch) => {
-                let held = &mut self.servers[n].held;
-                held.promised = held.promised.max(epoch);
-                self.step(n, Input::EpochSaved(file, epoch));
-            }
-            DiskEvent::SnapshotDue => {
-                if !live.walks.contains_key(&None) {
-                    live.walks.insert(None, begin_walk(&live.machine));
-                    self.after(1_000, Happening::Walk(n, life, None));
-                }
-            }
-            DiskEvent::Truncated(done) => {
-                if live.installing.is_none() {
-                    self.truncated(n, done.last);
-                }
-            }
-            DiskEvent::Fatal(error) => self.die(n, &error.to_string()),
-            DiskEvent::Restarted(last) => {
-                live.durable = last;
-                if let Some((link, candidate)) = live.installing.take() {
-                    live.machine = candidate;
-                    live.reach = Zxid::ZERO;
-                    if live.reaches.remove(&link).is_some_and(|reach| reach > last) {
-                        return self.fail(|| {
-                            format!("R: server {} installs a tree of {last} that shows more", n + 1)
-                        });
-                    }
-                    live.walks.remove(&None);
-                    self.servers[n].held.flushed(last);
-                    self.step(n, Input::Installed(link, last));
-                }
-            }
-        }
-        let Some(live) = self.live(n, life) else { return };
-        if live.disk.has_more() {
-            self.disk_later(n);
-        } else {
-            self.begin_disk(n);
-        }
-    }
-
-    fn truncated(&mut self, n: usize, last: Zxid) {
-        let Some(live) = &mut self.servers[n].live else { return };
-        live.reach = Zxid::ZERO;
-        if last == Zxid::ZERO {
-            live.machine = Machine::new(MACHINE);
-            self.servers[n].held.replace(Zxid::ZERO);
-        } else {
-            match live.disk.rebuild() {
-                Ok((found, machine)) if found.last_zxid == last || bugs::is(Bug::WriteAfterRoleChange) => {
-                    live.reach = found.uncovered.unwrap_or_default();
-                    live.machine = machine;
-                }
-                Ok((found, _)) => {
-                    return self.fail(|| format!("cut at {last}, recovered to {}", found.last_zxid));
-                }
-                Err(error) => {
-                    return self.fail(|| format!("nothing to recover behind a cut at {last}: {error}"));
-                }
-            }
-        }
-        let Some(live) = &mut self.servers[n].live else { return };
-        live.walks.remove(&None);
-        live.durable = last;
-        self.step(n, Input::Truncated(last));
-    }
-
-    /// Transactions of the log on disk behind `after`, up to `until`.
-    fn logged(&self, n: usize, after: Zxid, until: Zxid) -> Vec<Entry> {
-        let Some(live) = &self.servers[n].live else { return Vec::new() };
-        let dir = &live.disk.dir;
-        let mut found: Vec<Entry> = Vec::new();
-        for file in files_behind(dir.log_files().unwrap_or_default(), after) {
-            let Ok(mut cursor) = LogCursor::open(&*dir.files, &file.path, 1 << 20) else { continue };
-            while let Ok(Next::Record(r)) = cursor.step() {
-                if r.zxid > after && r.zxid <= until && found.last().is_none_or(|e| r.zxid > e.zxid) {
-                    found.push(Entry { zxid: r.zxid, payload: r.payload });
-                }
-            }
-        }
-        found
-    }
-
-    /// What the log holds around and behind a zxid.
-    fn plan_history(&self, n: usize, zxid: Zxid) -> Option<HistoryPlan> {
-        let live = self.servers[n].live.as_ref()?;
-        let until = live.durable;
-        let all = self.logged(n, Zxid(-1), until);
-        let at = all.iter().rev().map(|e| e.zxid).find(|z| *z <= zxid)?;
-        let mut last = at;
-        for entry in all.iter().filter(|e| e.zxid > at) {
-            if !quoll::store::log_reader::follows(last, entry.zxid) {
-                return None;
-            }
-            last = entry.zxid;
-        }
-        (last == until).then_some(HistoryPlan { at, until })
     }
 }

@@ -6,15 +6,15 @@
 
 use super::client::Client;
 use super::disk::logged;
-use super::net::{Cuts, End, Host, Lane, Message, Pipe};
+use super::net::{Cuts, End, Host, Pipe};
 use super::plan::{KINDS, Kind, Plan};
 use super::rng::Rng;
 use super::server::Server;
 use super::truth::Truth;
 use crate::check::history::{Digest, History, Logged};
 use crate::check::{self, Judged, Terms};
+use quoll::replica::HistoryPlan;
 use quoll::replica::zab::Notification;
-use quoll::replica::{HistoryPlan, LinkInput};
 use quoll::state::TreeView as _;
 use quoll::types::LinkId;
 use std::cmp::Ordering;
@@ -142,8 +142,8 @@ pub struct World {
     pub cuts: Cuts,
     /// Newest vote of a server for another one that it does not reach.
     pub held_votes: BTreeMap<(usize, usize), Box<Notification>>,
-    /// When the last vote from one to another arrives.
-    pub vote_times: BTreeMap<(usize, usize), u64>,
+    /// Votes on their way from one to another; the newest one behind them waits among the held.
+    pub votes_sent: BTreeMap<(usize, usize), u32>,
     pub rng: Rng,
     pub history: History,
     pub truth: Truth,
@@ -194,7 +194,7 @@ impl World {
             clients,
             pipes: Vec::new(),
             held_votes: BTreeMap::new(),
-            vote_times: BTreeMap::new(),
+            votes_sent: BTreeMap::new(),
             rng: Rng::new(plan.seed, 2),
             history: History::default(),
             truth: Truth::default(),
@@ -293,6 +293,15 @@ impl World {
             let (zxid, tree) = (live.machine.last_zxid().0, live.machine.digest().unwrap_or(0));
             let rest = hash(&format!("{:?} {:?}", live.machine.sessions(), live.machine.acl_lists()));
             self.history.digests.push(Digest { server: server.id.0, zxid, tree, rest });
+            let zxids: Vec<_> = logged(&live.disk.files()).iter().map(|e| e.zxid.0).collect();
+            if self.aloud {
+                println!(
+                    "{:?} base {} files {:?} log {zxids:x?}",
+                    server.id,
+                    server.held.base,
+                    live.disk.names()
+                );
+            }
             // What stands before a leader's snapshot may be of a history that was given up.
             let base = server.held.base;
             for entry in logged(&live.disk.files()).into_iter().filter(|e| e.zxid > base) {
@@ -382,240 +391,6 @@ impl World {
         }
     }
 
-    // --- the network -----------------------------------------------------------------------------------------------
-
-    /// How long a message takes.
-    pub fn delay(&mut self) -> u64 {
-        let delay = 50 + self.rng.below(self.plan.delay);
-        if self.plan.slow_one_in > 0 && !self.calm && self.rng.one_in(self.plan.slow_one_in) {
-            self.count(Kind::Delay);
-            return delay * 100;
-        }
-        delay
-    }
-
-    /// A new pipe, on its way.
-    pub fn connect(&mut self, from: End, to: usize) -> u32 {
-        let target = match from {
-            End::Client(_) => End::Server(to, 0),
-            _ => End::Peer(to, 0, LinkId(0)),
-        };
-        let index = self.pipes.len() as u32;
-        let mut pipe = Pipe::new(from, target, self.now);
-        pipe.open[1] = false;
-        pipe.patience[0] = Some(5 * SECOND);
-        self.pipes.push(pipe);
-        let delay = self.delay();
-        self.after(delay, Happening::Arrive(index));
-        self.after(5 * SECOND, Happening::Silence(index, 0));
-        index
-    }
-
-    fn arrive(&mut self, index: u32) {
-        let [from, to] = self.pipes[index as usize].ends;
-        if !self.pipes[index as usize].open[0] || self.cuts.blocks(from.host(), to.host()) {
-            return;
-        }
-        let accepted = match to {
-            End::Peer(n, ..) => self.accept_peer(n, index),
-            End::Server(n, _) => self.accept_client(n, index),
-            End::Client(_) => false,
-        };
-        match accepted {
-            true => self.send(index, 1, Message::Open),
-            // A machine without power says nothing; a living one refuses.
-            false if self.servers[server_of(to)].live.is_some() => self.reset_back(index, 0),
-            false => {}
-        }
-    }
-
-    /// The end hears that the connection is no more, after a while.
-    fn reset_back(&mut self, index: u32, side: usize) {
-        let pipe = &self.pipes[index as usize];
-        let (from, to) = (pipe.ends[1 - side].host(), pipe.ends[side].host());
-        if !self.cuts.blocks(from, to) {
-            self.pipes[index as usize].open[1 - side] = false;
-            let delay = self.delay();
-            let lane = &mut self.pipes[index as usize].lanes[side];
-            lane.queue.clear();
-            let at = self.now + delay;
-            lane.queue.push_back((at, Message::Fin));
-            lane.last = at;
-            if !lane.scheduled {
-                lane.scheduled = true;
-                self.at(at, Happening::Deliver(index, side));
-            }
-        }
-    }
-
-    /// Sends from this end.
-    pub fn send(&mut self, index: u32, from: usize, message: Message) {
-        let pipe = &mut self.pipes[index as usize];
-        if !pipe.open[from] {
-            return;
-        }
-        if pipe.blocked[from] {
-            pipe.backlog[from].push_back(message);
-            return;
-        }
-        let delay = self.delay();
-        let lane = &mut self.pipes[index as usize].lanes[1 - from];
-        let at = (self.now + delay).max(lane.last);
-        lane.last = at;
-        lane.queue.push_back((at, message));
-        if !lane.scheduled {
-            lane.scheduled = true;
-            self.at(at, Happening::Deliver(index, 1 - from));
-        }
-    }
-
-    /// What waited behind a stream leaves.
-    pub fn unblock(&mut self, index: u32, from: usize) {
-        self.pipes[index as usize].blocked[from] = false;
-        for message in std::mem::take(&mut self.pipes[index as usize].backlog[from]) {
-            self.send(index, from, message);
-        }
-    }
-
-    /// Closes this end; the other one hears of it behind what was sent before.
-    pub fn close(&mut self, index: u32, side: usize) {
-        let pipe = &mut self.pipes[index as usize];
-        if !pipe.open[side] {
-            return;
-        }
-        pipe.blocked[side] = false;
-        pipe.backlog[side].clear();
-        self.send(index, side, Message::Fin);
-        self.pipes[index as usize].open[side] = false;
-    }
-
-    fn deliver(&mut self, index: u32, side: usize) {
-        let now = self.now;
-        let pipe = &mut self.pipes[index as usize];
-        let (from, to) = (pipe.ends[1 - side].host(), pipe.ends[side].host());
-        pipe.lanes[side].scheduled = false;
-        if self.cuts.blocks(from, to) {
-            return;
-        }
-        let pipe = &mut self.pipes[index as usize];
-        if !pipe.open[side] {
-            pipe.lanes[side] = Lane::default();
-            let up = match to {
-                Host::Server(n) => self.servers[n].live.is_some(),
-                Host::Client(_) => true,
-            };
-            if up && pipe.open[1 - side] {
-                self.lost_later(index, 1 - side);
-            }
-            return;
-        }
-        let lane = &mut pipe.lanes[side];
-        if lane.slow_until > now {
-            lane.scheduled = true;
-            let at = lane.slow_until;
-            return self.at(at, Happening::Deliver(index, side));
-        }
-        let Some((_, message)) = lane.queue.pop_front() else { return };
-        if let Some((at, _)) = lane.queue.front() {
-            lane.scheduled = true;
-            let at = *at;
-            self.at(at, Happening::Deliver(index, side));
-        }
-        let pipe = &mut self.pipes[index as usize];
-        pipe.heard[side] = now;
-        match message {
-            Message::Open => {
-                pipe.patience[side] = None;
-                self.opened(index);
-            }
-            Message::Fin => self.lost(index, side),
-            message => match pipe.ends[side] {
-                End::Peer(n, life, link) => self.from_peer(n, life, link, message),
-                End::Server(n, life) => self.from_client(n, life, index, message),
-                End::Client(n) => self.to_client(n, index, message),
-            },
-        }
-    }
-
-    /// This end is told that the other one is gone, as soon as the way allows.
-    fn lost_later(&mut self, index: u32, side: usize) {
-        self.reset_back(index, side);
-    }
-
-    fn opened(&mut self, index: u32) {
-        match self.pipes[index as usize].ends[0] {
-            End::Peer(n, life, link) => self.link_input(n, life, link, LinkInput::Connected),
-            End::Client(n) => self.client_opened(n, index),
-            End::Server(..) => {}
-        }
-    }
-
-    /// This end loses the connection.
-    pub fn lost(&mut self, index: u32, side: usize) {
-        let pipe = &mut self.pipes[index as usize];
-        if !pipe.open[side] {
-            return;
-        }
-        pipe.open[side] = false;
-        pipe.backlog[side].clear();
-        match pipe.ends[side] {
-            End::Peer(n, life, link) => self.link_lost(n, life, link),
-            End::Server(n, life) => self.client_gone(n, life, index),
-            End::Client(n) => self.client_lost(n, index),
-        }
-    }
-
-    fn silence(&mut self, index: u32, side: usize) {
-        let pipe = &self.pipes[index as usize];
-        let Some(patience) = pipe.patience[side].filter(|_| pipe.open[side]) else { return };
-        let until = pipe.heard[side] + patience;
-        if until > self.now {
-            return self.at(until, Happening::Silence(index, side));
-        }
-        self.tell(|| format!("pipe {index} end {side} has heard nothing for too long"));
-        // The other end hears of it, if it can.
-        self.pipes[index as usize].backlog[side].clear();
-        self.pipes[index as usize].blocked[side] = false;
-        self.send(index, side, Message::Fin);
-        self.lost(index, side);
-    }
-
-    fn vote(&mut self, from: usize, to: usize, vote: Box<Notification>) {
-        if self.servers[to].live.is_none() || self.cuts.blocks(Host::Server(from), Host::Server(to)) {
-            self.held_votes.insert((from, to), vote);
-            return;
-        }
-        self.step(to, quoll::replica::Input::Vote(self.servers[from].id, *vote));
-    }
-
-    /// All cuts end: what was held back goes on.
-    pub fn heal_cuts(&mut self) {
-        self.open_cuts = self.open_cuts.saturating_sub(1);
-        if self.open_cuts > 0 && !self.calm {
-            return;
-        }
-        self.cuts.heal();
-        for index in 0..self.pipes.len() {
-            for side in 0..2 {
-                let lane = &mut self.pipes[index].lanes[side];
-                if !lane.queue.is_empty() && !lane.scheduled {
-                    lane.scheduled = true;
-                    let delay = self.rng.below(5_000);
-                    self.after(delay, Happening::Deliver(index as u32, side));
-                }
-            }
-        }
-        self.release_votes();
-    }
-
-    /// Votes that were held back are sent anew.
-    pub fn release_votes(&mut self) {
-        for ((from, to), vote) in std::mem::take(&mut self.held_votes) {
-            let delay = self.delay();
-            self.after(delay, Happening::Vote(from, to, vote));
-        }
-    }
-
     fn state(&self) -> String {
         let states: Vec<String> = self.servers.iter().map(Server::describe).collect();
         states.join("; ")
@@ -624,10 +399,4 @@ impl World {
 
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn server_of(end: End) -> usize {
-    match end.host() {
-        Host::Server(n) | Host::Client(n) => n,
-    }
 }

@@ -83,7 +83,11 @@ impl Election {
             }
         }
         if !ctx.me.views.is_voter(from) {
-            tell(ctx, from);
+            // Only who looks is answered. The reference answers all that a non-voter says, and an observer all that
+            // a looking server says: the two then answer each other for as long as one of them looks.
+            if n.state == PeerState::Looking {
+                tell(ctx, from);
+            }
             return Flow::Stay;
         }
         if n.state == PeerState::Looking && n.round < ctx.me.round {
@@ -283,11 +287,11 @@ pub fn answer<T: TreeView>(ctx: &mut Ctx<'_, T>, from: ServerId, n: &Notificatio
     if from == ctx.me.id {
         return Flow::Stay;
     }
-    let voter = ctx.me.views.is_voter(from);
-    if !voter || n.state == PeerState::Looking {
-        tell(ctx, from);
+    if n.state != PeerState::Looking {
+        return Flow::Stay;
     }
-    if voter && n.state == PeerState::Looking { withdraw(ctx, from, n) } else { Flow::Stay }
+    tell(ctx, from);
+    if ctx.me.views.is_voter(from) { withdraw(ctx, from, n) } else { Flow::Stay }
 }
 
 /// A decision without the last wait may come before a better vote reaches those it rests on. They then elect another,
