@@ -74,12 +74,19 @@ pub fn load(dir: &DataDir, last: Zxid) -> Result<Epochs, StoreError> {
             of_history
         }
         Some(current) if of_history > current => {
-            match read_at(dir, temporary(dir, EpochFile::Current)).ok().flatten() {
-                Some(raised) if raised >= of_history => {
+            let raised = read_at(dir, temporary(dir, EpochFile::Current)).ok().flatten();
+            match raised.filter(|raised| *raised >= of_history) {
+                Some(raised) => {
                     save(dir, EpochFile::Current, raised)?;
                     raised
                 }
-                _ => {
+                // A synchronization was cut short: the history is there, up to some transaction of a newer epoch, and
+                // with it all that this epoch began with. The promise that came first proves it. The reference refuses.
+                None if read(dir, EpochFile::Accepted)?.is_some_and(|accepted| accepted >= of_history) => {
+                    save(dir, EpochFile::Current, of_history)?;
+                    of_history
+                }
+                None => {
                     return Err(StoreError::Epoch(format!(
                         "The current epoch, {:x}, is older than the last zxid, {} ({})",
                         current.0,
@@ -138,10 +145,20 @@ mod tests {
     fn a_raise_cut_short_is_completed() {
         let (sim, dir) = dir();
         save(&dir, EpochFile::Current, Epoch(3)).unwrap();
-        save(&dir, EpochFile::Accepted, Epoch(5)).unwrap();
+        save(&dir, EpochFile::Accepted, Epoch(3)).unwrap();
         assert!(load(&dir, at(4, 1)).unwrap_err().to_string().contains("older than the last zxid"));
+        save(&dir, EpochFile::Accepted, Epoch(5)).unwrap();
         sim.plant(Path::new("/d/version-2/currentEpoch.tmp"), b"4");
         assert_eq!(load(&dir, at(4, 1)).unwrap(), Epochs { accepted: Epoch(5), current: Epoch(4) });
+    }
+
+    #[test]
+    fn a_synchronization_cut_short_is_a_history_of_its_newest_epoch() {
+        let (sim, dir) = dir();
+        save(&dir, EpochFile::Current, Epoch(2)).unwrap();
+        save(&dir, EpochFile::Accepted, Epoch(8)).unwrap();
+        assert_eq!(load(&dir, at(7, 16)).unwrap(), Epochs { accepted: Epoch(8), current: Epoch(7) });
+        assert!(sim.unsynced(sim.recorded()).is_empty());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Client {
     pub id: u32,
     pub session: i64,
     pub timeout: i32,
+    /// What the server made of it.
+    negotiated: i32,
     pub seen: i64,
     /// The pipe it speaks over.
     pub pipe: Option<u32>,
@@ -80,6 +82,7 @@ impl Client {
             id,
             session: 0,
             timeout,
+            negotiated: timeout,
             seen: 0,
             pipe: None,
             greeting: None,
@@ -106,6 +109,13 @@ impl Client {
 
     pub fn in_flight(&self) -> usize {
         self.pending.len()
+    }
+
+    /// How long it waits for a word of its server, in microseconds: two thirds of its timeout, and for an answer to
+    /// its greeting a third of that.
+    pub fn patience(&self) -> u64 {
+        let patience = u64::from(self.negotiated.unsigned_abs()) * 1000 * 2 / 3;
+        if self.greeting.is_some() { patience / 3 } else { patience }
     }
 
     pub fn is_connected(&self) -> bool {
@@ -349,6 +359,7 @@ impl Client {
             return false;
         }
         self.session = answer.session_id;
+        self.negotiated = answer.time_out;
         let watches = Rewatch {
             relative: self.seen,
             data: self.data_watches.iter().cloned().collect(),

@@ -382,28 +382,28 @@ fn lie(ops: &[Op], prefix: usize, rng: &mut Rng, plan: &mut CrashPlan) -> bool {
     true
 }
 
-/// Changes one byte of a log or a snapshot. False if there is none.
-pub fn flip(files: &SimFiles, rng: &mut Rng) -> bool {
+/// Changes one bit of a log or a snapshot, and says which. `None` if there is none.
+pub fn flip(files: &SimFiles, rng: &mut Rng) -> Option<String> {
     use quoll::store::Files as _;
     let dir = Path::new(HOME).join("version-2");
-    let Ok(listed) = files.list(&dir) else { return false };
+    let Ok(listed) = files.list(&dir) else { return None };
     let named =
         |f: &&quoll::store::files::Listed| f.name.starts_with("log.") || f.name.starts_with("snapshot.");
     let candidates: Vec<_> = listed.iter().filter(named).filter(|f| f.len > 20).collect();
     if candidates.is_empty() {
-        return false;
+        return None;
     }
     let file = candidates[rng.index(candidates.len())];
     let path = dir.join(&file.name);
-    let Ok(mut bytes) = files.read(&path, usize::MAX) else { return false };
+    let Ok(mut bytes) = files.read(&path, usize::MAX) else { return None };
     let content = bytes.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
     if content <= 20 {
-        return false;
+        return None;
     }
     let at = 16 + rng.index(content - 16);
     bytes[at] ^= 1 << rng.below(8);
     files.plant(&path, &bytes);
-    true
+    Some(format!("bit of byte {at} of {} in {}", content, file.name))
 }
 
 /// Puts a history there that ends at `last`, with an empty tree.

@@ -341,8 +341,7 @@ impl World {
             self.clients[n].heard = now;
             return self.after(tick, Happening::Client(n));
         };
-        // A client gives up on a silent server after two thirds of its timeout.
-        let patience = u64::from(client.timeout.unsigned_abs()) * 1000 * 2 / 3;
+        let patience = client.patience();
         if now - client.heard > patience {
             self.close(pipe, 0);
             self.client_lost(n, pipe);
@@ -396,12 +395,16 @@ impl World {
         }
     }
 
+    /// Is it in the newest membership that was agreed?
+    pub fn is_member(&self, server: &Server) -> bool {
+        let newest = self.servers.iter().map(|s| &s.config).max_by_key(|c| c.version);
+        newest.is_none_or(|c| c.members.contains_key(&server.id.0))
+    }
+
     /// Everybody is served, and all members have applied the same.
     pub fn is_settled(&self) -> bool {
         let last = self.truth.last();
-        let newest = self.servers.iter().map(|s| &s.config).max_by_key(|c| c.version);
-        let is_member = |s: &&Server| newest.is_none_or(|c| c.members.contains_key(&s.id.0));
-        self.servers.iter().filter(is_member).all(|s| {
+        self.servers.iter().filter(|s| self.is_member(s)).all(|s| {
             s.live.as_ref().is_some_and(|l| l.open() && l.machine.last_zxid() == last && l.disk.idle())
         }) && self.clients.iter().all(|c| c.in_flight() == 0)
     }

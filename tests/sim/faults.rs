@@ -216,6 +216,8 @@ impl World {
         let Some(live) = &self.servers[n].live else { return false };
         let files = live.disk.kill(rng);
         let flipped = flip(&files, rng);
+        self.tell(|| format!("server {}: {flipped:?}", n + 1));
+        let flipped = flipped.is_some();
         self.stop(n, files, false);
         self.servers[n].damaged = flipped;
         self.start_later(n, lasts);

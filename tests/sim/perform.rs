@@ -228,7 +228,7 @@ impl World {
         let server = &self.servers[n];
         let Some(live) = &server.live else { return };
         let own = vote.vote.leader == server.id && vote.state == quoll::replica::zab::PeerState::Looking;
-        if own && self.invariants && vote.vote.zxid > live.durable {
+        if own && self.invariants && !server.forgot && vote.vote.zxid > live.durable {
             let (zxid, durable) = (vote.vote.zxid, live.durable);
             return self
                 .fail(|| format!("server {} votes with {zxid} while only {durable} is durable", n + 1));

@@ -160,7 +160,7 @@ impl Plan {
         let voters = *rng.pick(&[3, 3, 3, 5]);
         let observers = usize::from(rng.one_in(4));
         let tick = *rng.pick(&[200, 500, 1000]);
-        let calm = rng.range(6, 22) * 1_000_000;
+        let calm = rng.range(7, 26) * 1_000_000;
         // A swarm: each seed has some of the kinds, so that none of them hides what another one shows.
         let n = rng.range(1, 6) as usize;
         let chosen: Vec<Kind> = (0..n).map(|_| *rng.pick(&MOMENTS)).collect();

@@ -110,6 +110,8 @@ pub struct Server {
     pub no_port: bool,
     /// It has not served yet since its disk was empty: nobody may rely on its vote.
     pub blank: bool,
+    /// It once lost what it had told others to have: votes for it may name more than it has.
+    pub forgot: bool,
     /// Its disk was damaged so that it may refuse to start.
     pub damaged: bool,
     /// What it has logged, as its disk should have it.
@@ -155,6 +157,7 @@ impl Server {
             no_port: false,
             damaged: false,
             blank: true,
+            forgot: false,
             held,
             seed: rng.next(),
         }
@@ -253,6 +256,7 @@ impl World {
             return self.fail(|| format!("B: server {} lost what it had made durable: {lost}", n + 1));
         }
         let server = &mut self.servers[n];
+        server.forgot |= server.damaged;
         server.damaged = false;
         let settings = ReplicaSettings {
             server_id: server.id,
@@ -306,7 +310,11 @@ impl World {
             reaches: BTreeMap::new(),
             early: VecDeque::new(),
         });
-        self.tell(|| format!("server {} starts at {last}", n + 1));
+        let (from, warnings) = (found.recovered.snapshot, found.recovered.warnings);
+        self.tell(|| {
+            let from = from.map(|s| s.path);
+            format!("server {} starts at {last}, from {from:?}, {warnings:?}", n + 1)
+        });
         self.release_votes();
         self.step(n, Input::Tick);
     }

@@ -288,13 +288,15 @@ impl World {
 
     /// Hands the history over to the checkers.
     fn conclude(&mut self) {
-        for server in &self.servers {
+        let members: Vec<bool> = self.servers.iter().map(|s| self.is_member(s)).collect();
+        for (server, _) in self.servers.iter().zip(members).filter(|(_, is_member)| *is_member) {
             let Some(live) = &server.live else { continue };
             let (zxid, tree) = (live.machine.last_zxid().0, live.machine.digest().unwrap_or(0));
             let rest = hash(&format!("{:?} {:?}", live.machine.sessions(), live.machine.acl_lists()));
             self.history.digests.push(Digest { server: server.id.0, zxid, tree, rest });
-            let zxids: Vec<_> = logged(&live.disk.files()).iter().map(|e| e.zxid.0).collect();
+            let entries = logged(&live.disk.files());
             if self.aloud {
+                let zxids: Vec<_> = entries.iter().map(|e| e.zxid.0).collect();
                 println!(
                     "{:?} base {} files {:?} log {zxids:x?}",
                     server.id,
@@ -302,9 +304,10 @@ impl World {
                     live.disk.names()
                 );
             }
-            // What stands before a leader's snapshot may be of a history that was given up.
+            // What stands before a leader's snapshot may be of a history that was given up; what is behind the last
+            // commit may still be on its way.
             let base = server.held.base;
-            for entry in logged(&live.disk.files()).into_iter().filter(|e| e.zxid > base) {
+            for entry in entries.into_iter().filter(|e| e.zxid > base && e.zxid <= self.truth.last()) {
                 let (zxid, payload) = (entry.zxid.0, entry.payload.to_vec());
                 self.history.logs.push(Logged { server: server.id.0, zxid, payload });
             }

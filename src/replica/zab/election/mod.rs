@@ -261,7 +261,15 @@ fn stands(me: &Member, casts: &Casts, cast: &Cast) -> bool {
     } else {
         casts.get(&cast.vote.leader).is_some_and(|c| c.state == PeerState::Leading)
     };
-    leads && me.views.is_quorum(&behind(casts, cast))
+    // Whom to follow is asked of the membership in force alone: a proposed one that this server has logged may have
+    // lost, and only that leader can tell. It is safe to follow, for a leader's own quorums are the leader's business.
+    let behind = behind(casts, cast);
+    let enough = if cast.vote.leader == me.id {
+        me.views.is_quorum(&behind)
+    } else {
+        me.views.committed.is_quorum(&behind)
+    };
+    leads && enough
 }
 
 /// A newer membership travels with votes. True if it changes who belongs to the ensemble.
