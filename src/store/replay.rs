@@ -52,6 +52,8 @@ struct Scan<'a> {
     /// The snapshot's zxid: what is not behind it is passed over.
     start: Zxid,
     last: Zxid,
+    /// Snapshots that were passed over. Each is named after a transaction, which the logs must hold if they lead there.
+    passed: Vec<Zxid>,
     mark: Option<Mark>,
     standalone: bool,
     broken: Vec<Broken>,
@@ -123,8 +125,11 @@ impl Scan<'_> {
         if next == last.next() {
             // Whatever stood at the end of earlier files was superseded by this.
             self.supersede();
-        } else if follows(last, next) {
-            // A new epoch does not prove that nothing of the old one is missing: each file's end must explain itself.
+        } else if follows(last, next)
+            && !self.passed.iter().any(|snapshot| (last < *snapshot) && (*snapshot < next))
+        {
+            // A new epoch does not prove that nothing of the old one is missing: each file's end must explain itself,
+            // and a snapshot that was passed over is proof that something is.
             self.settle()?;
         } else {
             self.settle()?;
@@ -237,11 +242,15 @@ impl<'a> Replay<'a> {
         let path = dir.logs.join(names::MARK);
         let mark = dir.files.read(&path, mark::LEN).ok().and_then(|bytes| Mark::decode(&bytes));
         let files = files_behind(dir.log_files()?, start);
+        // The reference names the first snapshot of a leader after a place in the order that no transaction has.
+        let named = |zxid: &Zxid| *zxid > start && zxid.counter() != 0;
+        let passed = dir.snapshot_files()?.iter().map(|s| s.zxid).filter(named).collect();
         let scan = Scan {
             dir,
             options,
             start,
             last: start,
+            passed,
             mark,
             standalone,
             broken: Vec::new(),

@@ -401,10 +401,22 @@ impl World {
         newest.is_none_or(|c| c.members.contains_key(&server.id.0))
     }
 
+    /// Has it promised a newer epoch than the leader's that all others follow? It then has to wait for the next
+    /// election, as servers of the reference have to.
+    pub fn is_locked_out(&self, server: &Server) -> bool {
+        let me =
+            |s: &Server| s.live.as_ref().and_then(|l| l.replica.as_member()).map(|m| (m.accepted, m.current));
+        let leads = |s: &&Server| {
+            s.live.as_ref().is_some_and(|l| l.stage == quoll::replica::Stage::Leading { serving: true })
+        };
+        let epoch = self.servers.iter().filter(leads).filter_map(me).map(|(_, current)| current).max();
+        me(server).is_some_and(|(accepted, _)| epoch.is_some_and(|epoch| accepted > epoch))
+    }
+
     /// Everybody is served, and all members have applied the same.
     pub fn is_settled(&self) -> bool {
         let last = self.truth.last();
-        self.servers.iter().filter(|s| self.is_member(s)).all(|s| {
+        self.servers.iter().filter(|s| self.is_member(s) && !self.is_locked_out(s)).all(|s| {
             s.live.as_ref().is_some_and(|l| l.open() && l.machine.last_zxid() == last && l.disk.idle())
         }) && self.clients.iter().all(|c| c.in_flight() == 0)
     }

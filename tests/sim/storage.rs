@@ -4,6 +4,7 @@
 
 use super::bugs::{self, Bug};
 use super::disk::{Job, MACHINE};
+use super::net::Host;
 use super::perform::{begin_walk, slice};
 use super::world::{Happening, World};
 use quoll::replica::{HistoryPlan, Input};
@@ -77,7 +78,13 @@ impl World {
             live.disk.submit(Job::Install(last, Box::new(walking.image)));
             live.installing = Some((link, candidate));
         }
-        self.servers[n].held.replace(last);
+        let leader = self.servers[n].live.as_ref().and_then(|l| l.links.get(&link)).map(|(pipe, side)| {
+            let pipe = &self.pipes[*pipe as usize];
+            match pipe.ends[1 - side].host() {
+                Host::Server(leader) | Host::Client(leader) => self.servers[leader].held.clone(),
+            }
+        });
+        self.servers[n].held.replace(last, leader.as_ref());
     }
 
     pub fn begin_disk(&mut self, n: usize) {
@@ -158,7 +165,7 @@ impl World {
         live.reach = Zxid::ZERO;
         if last == Zxid::ZERO {
             live.machine = Machine::new(MACHINE);
-            self.servers[n].held.replace(Zxid::ZERO);
+            self.servers[n].held.replace(Zxid::ZERO, None);
         } else {
             match live.disk.rebuild() {
                 Ok((found, machine)) if found.last_zxid == last || bugs::is(Bug::WriteAfterRoleChange) => {

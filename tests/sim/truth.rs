@@ -40,11 +40,15 @@ impl Held {
         self.base = self.base.min(last);
     }
 
-    /// Another history takes its place.
-    pub fn replace(&mut self, last: Zxid) {
+    /// The history of a leader takes its place, up to here.
+    pub fn replace(&mut self, last: Zxid, leader: Option<&Self>) {
         self.durable = self.durable.min(last);
         self.entries.clear();
         self.base = last;
+        if let Some(leader) = leader {
+            self.entries.extend(leader.entries.range(..=last.0).map(|(z, p)| (*z, p.clone())));
+            self.base = leader.base.min(last);
+        }
     }
 
     /// The server has started and found this. Says what is lost of what was durable.

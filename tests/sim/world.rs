@@ -288,7 +288,8 @@ impl World {
 
     /// Hands the history over to the checkers.
     fn conclude(&mut self) {
-        let members: Vec<bool> = self.servers.iter().map(|s| self.is_member(s)).collect();
+        let members: Vec<bool> =
+            self.servers.iter().map(|s| self.is_member(s) && !self.is_locked_out(s)).collect();
         for (server, _) in self.servers.iter().zip(members).filter(|(_, is_member)| *is_member) {
             let Some(live) = &server.live else { continue };
             let (zxid, tree) = (live.machine.last_zxid().0, live.machine.digest().unwrap_or(0));
@@ -304,10 +305,8 @@ impl World {
                     live.disk.names()
                 );
             }
-            // What stands before a leader's snapshot may be of a history that was given up; what is behind the last
-            // commit may still be on its way.
-            let base = server.held.base;
-            for entry in entries.into_iter().filter(|e| e.zxid > base && e.zxid <= self.truth.last()) {
+            // What is behind the last commit may still be on its way.
+            for entry in entries.into_iter().filter(|e| e.zxid <= self.truth.last()) {
                 let (zxid, payload) = (entry.zxid.0, entry.payload.to_vec());
                 self.history.logs.push(Logged { server: server.id.0, zxid, payload });
             }
