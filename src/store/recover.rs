@@ -490,6 +490,22 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_was_passed_over_shows_what_is_missing() {
+        let first = |epoch| Zxid::new(Epoch(epoch), 1).0;
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        sim.plant(&at("snapshot.100000007"), b"0123456789\0\0\0\x01/");
+        sim.plant(&at("log.200000001"), &log_of(&[first(2)]));
+        assert!(matches!(run(&sim, &options()), Err(StoreError::Hole { .. })));
+        let ending = StoreOptions { hole: HolePolicy::EndHistory, ..options() };
+        assert!(!run(&sim, &ending).unwrap().1.may_vote());
+        // Where the log leads through it, nothing is missing.
+        let through: Vec<i64> = (0..7).map(|n| first(1) + n).collect();
+        sim.plant(&at("log.100000001"), &log_of(&through));
+        assert_eq!(run(&sim, &options()).unwrap().1.txns, 8);
+    }
+
+    #[test]
     fn a_tear_is_cut_once_and_superseded_ends_are_left_alone() {
         let sim = sim();
         sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));

@@ -1,4 +1,4 @@
-//! Bugs that tests plant on purpose, to see that they are found. Without the feature `planted-bugs` none of this
+//! Bugs that tests plant on purpose, to see that they are found, and epochs that end early, to see the next one begin. Without the feature `planted-bugs` none of this
 //! is at work: [`is`] is then the constant `false`, and the compiler leaves out what hangs on it.
 
 /// A bug that can be planted. Each is one that a server of this kind has really had.
@@ -62,11 +62,23 @@ mod switch {
 
     thread_local! {
         static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static LAST_COUNTER: Cell<u32> = const { Cell::new(u32::MAX) };
     }
 
     /// Plants this bug in every server that this thread runs, and no other.
     pub fn plant(bug: Option<Bug>) {
         PLANTED.set(bug);
+    }
+
+    /// Lets epochs of this thread's servers end early.
+    pub fn end_epochs_at(counter: u32) {
+        LAST_COUNTER.set(counter);
+    }
+
+    /// The counter that no transaction gets: before it the epoch ends.
+    #[must_use]
+    pub fn last_counter() -> u32 {
+        LAST_COUNTER.get()
     }
 
     /// Is it planted?
@@ -77,7 +89,7 @@ mod switch {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use switch::{is, plant};
+pub use switch::{end_epochs_at, is, last_counter, plant};
 
 /// Is it planted? Never.
 #[cfg(not(feature = "planted-bugs"))]
@@ -85,6 +97,17 @@ pub use switch::{is, plant};
 pub const fn is(_: Bug) -> bool {
     false
 }
+
+/// The counter that no transaction gets: before it the epoch ends (`Leader.propose`).
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+pub const fn last_counter() -> u32 {
+    u32::MAX
+}
+
+/// Changes nothing.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn end_epochs_at(_: u32) {}
 
 /// Plants nothing.
 #[cfg(not(feature = "planted-bugs"))]

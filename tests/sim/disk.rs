@@ -273,11 +273,6 @@ impl Disk {
         !self.running.is_empty()
     }
 
-    /// Forgets everything that waits: a planted bug.
-    pub fn take_waiting(&mut self) -> VecDeque<Job> {
-        std::mem::take(&mut self.waiting)
-    }
-
     /// From the next operation on the disk fails, until it is healed.
     pub fn fail(&self, fault: Fault, after: usize) {
         self.files.inject(fault, after);

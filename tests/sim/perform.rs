@@ -139,14 +139,7 @@ impl World {
         let life = self.servers[n].life;
         let Some(live) = &mut self.servers[n].live else { return };
         match effect {
-            Effect::Append(entry) => {
-                let zxid = entry.zxid;
-                self.servers[n].held.append(&entry);
-                self.submit(n, Job::Command(DiskCommand::Append(entry)));
-                if bugs::is(Bug::AckBeforeFsync) {
-                    self.early(n, DiskEvent::Flushed(Flushed::mint(zxid)));
-                }
-            }
+            Effect::Append(entry) => self.append(n, entry),
             Effect::SaveEpoch(file, epoch) => self.save_epoch(n, file, epoch),
             Effect::Truncate(zxid) => self.truncate(n, zxid),
             Effect::Commit(commit) => {
@@ -367,7 +360,11 @@ impl World {
             }
             Stage::Leading { serving: true } if !was_serving => {
                 let me = live.replica.as_member().expect("a member");
-                let (epoch, server) = (me.current, &self.servers[n]);
+                let epoch = me.current;
+                if self.truth.last().counter() + 1 == self.epoch_ends_at() {
+                    self.count(Kind::Rollover);
+                }
+                let server = &self.servers[n];
                 if let Err(why) = self.truth.established(n, epoch, &server.held) {
                     self.fail(|| format!("A: {why}"));
                 }

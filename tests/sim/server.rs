@@ -3,8 +3,7 @@
 //! The performer beside it (`perform`, `storage`, `door`) keeps the contract of `replica::io` to the letter. Invariant:
 //! nothing but its disk outlives a process.
 
-use super::bugs::{self, Bug};
-use super::disk::{Disk, Image, begin_at, options};
+use super::disk::{Disk, Image, Job, begin_at, options};
 use super::net::Host;
 use super::plan::Plan;
 use super::truth::Held;
@@ -90,6 +89,8 @@ pub struct Live {
     /// The tree holds effects of transactions up to here: nobody may look before it has all of them.
     pub reach: Zxid,
     pub reaches: BTreeMap<LinkId, Zxid>,
+    /// What a planted bug writes when it likes to.
+    pub lazy: Vec<Job>,
     /// What planted bugs report before its time.
     pub early: VecDeque<DiskEvent>,
 }
@@ -252,7 +253,7 @@ impl World {
             return self.fail(|| format!("server {} has a hole: {:?}", n + 1, found.recovered.hole));
         }
         let lost = server.held.restarted(last, &found.entries);
-        if let Some(lost) = lost.filter(|_| !server.damaged && !bugs::is(Bug::EpochBeforeLog)) {
+        if let Some(lost) = lost.filter(|_| !server.damaged) {
             return self.fail(|| format!("B: server {} lost what it had made durable: {lost}", n + 1));
         }
         let server = &mut self.servers[n];
@@ -308,6 +309,7 @@ impl World {
             durable: last,
             reach: found.recovered.uncovered.unwrap_or_default(),
             reaches: BTreeMap::new(),
+            lazy: Vec::new(),
             early: VecDeque::new(),
         });
         let (from, warnings) = (found.recovered.snapshot, found.recovered.warnings);

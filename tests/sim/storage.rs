@@ -7,7 +7,7 @@ use super::disk::{Job, MACHINE};
 use super::net::Host;
 use super::perform::{begin_walk, slice};
 use super::world::{Happening, World};
-use quoll::replica::{HistoryPlan, Input};
+use quoll::replica::{HistoryPlan, Input, Stage};
 use quoll::state::Machine;
 use quoll::store::log_reader::{LogCursor, Next, files_behind};
 use quoll::store::{DiskCommand, DiskEvent, Truncated};
@@ -22,6 +22,25 @@ impl World {
         }
     }
 
+    /// A transaction for the log.
+    pub fn append(&mut self, n: usize, entry: Entry) {
+        let zxid = entry.zxid;
+        self.servers[n].held.append(&entry);
+        let Some(live) = &mut self.servers[n].live else { return };
+        let job = Job::Command(DiskCommand::Append(entry));
+        if bugs::is(Bug::EpochBeforeLog) && live.stage == (Stage::Following { serving: false }) {
+            // What a synchronization brings is written with the first transaction behind it, the epoch at once.
+            live.lazy.push(job);
+            return self.early(n, DiskEvent::Flushed(Flushed::mint(zxid)));
+        }
+        for job in live.lazy.drain(..).chain([job]) {
+            live.disk.submit(job);
+        }
+        if bugs::is(Bug::AckBeforeFsync) {
+            self.early(n, DiskEvent::Flushed(Flushed::mint(zxid)));
+        }
+    }
+
     pub fn early(&mut self, n: usize, event: DiskEvent) {
         if let Some(live) = &mut self.servers[n].live {
             live.early.push_back(event);
@@ -30,19 +49,8 @@ impl World {
 
     pub fn save_epoch(&mut self, n: usize, file: EpochFile, epoch: Epoch) {
         self.servers[n].held.asked = self.servers[n].held.asked.max(epoch);
-        let Some(live) = &mut self.servers[n].live else { return };
         if bugs::is(Bug::EpochReuse) && file == EpochFile::Accepted {
             return self.early(n, DiskEvent::EpochSaved(file, epoch));
-        }
-        if bugs::is(Bug::EpochBeforeLog) && file == EpochFile::Current {
-            // Ahead of everything that waits, and nobody waits for that.
-            let waiting = live.disk.take_waiting();
-            live.disk.submit(Job::Command(DiskCommand::SaveEpoch(file, epoch)));
-            for job in waiting {
-                live.disk.submit(job);
-            }
-            let last = self.servers[n].held.last();
-            return self.early(n, DiskEvent::Flushed(Flushed::mint(last)));
         }
         self.submit(n, Job::Command(DiskCommand::SaveEpoch(file, epoch)));
     }

@@ -222,13 +222,17 @@ impl World {
         for (n, at) in world.plan.steps.iter().map(|s| s.at).enumerate().collect::<Vec<_>>() {
             world.at(at, Happening::Fault(n));
         }
-        if world.plan.rollover {
-            world.count(Kind::Rollover);
-        }
+        // Without the feature `planted-bugs` an epoch lasts for four thousand million transactions.
+        quoll::types::planted::end_epochs_at(world.epoch_ends_at());
         if world.plan.skew {
             world.count(Kind::Skew);
         }
         world
+    }
+
+    /// The counter at which epochs end.
+    pub fn epoch_ends_at(&self) -> u32 {
+        if self.plan.rollover { 30 + (self.plan.seed % 90) as u32 } else { u32::MAX }
     }
 
     /// Something happens then.

@@ -7,12 +7,10 @@
 use crate::config::ensemble::Membership;
 use crate::replica::Origin;
 use crate::replica::zab::Views;
+use crate::types::planted;
 use crate::types::{Epoch, ServerId, Zxid};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// The counter that no transaction gets: an epoch is over before it.
-const LAST_COUNTER: u32 = u32::MAX;
 
 /// A proposal that waits. The entry itself is in the ledger's tail, at the same place.
 #[derive(Debug)]
@@ -53,7 +51,7 @@ impl Order {
     /// The next zxid; `None` when the epoch has no more.
     pub(super) fn take_zxid(&mut self) -> Option<Zxid> {
         let next = self.last.next();
-        if next.counter() == LAST_COUNTER || next.epoch() != self.last.epoch() {
+        if next.counter() == planted::last_counter() || next.epoch() != self.last.epoch() {
             return None;
         }
         self.last = next;
