@@ -175,11 +175,10 @@ pub fn files_behind(mut files: Vec<LogFile>, after: Zxid) -> Vec<LogFile> {
     files
 }
 
-/// May `next` directly follow `last` in one history? Inside an epoch without a gap; a new epoch begins with 1.
-/// (A standalone server counts on through all 64 bits, which is the first case.)
+/// May `next` directly follow `last`: [`Zxid::leads_to`].
 #[must_use]
 pub fn follows(last: Zxid, next: Zxid) -> bool {
-    next == last.next() || (next.epoch() > last.epoch() && next.counter() <= 1)
+    last.leads_to(next)
 }
 
 /// The durable history behind a zxid, read while the server runs. It ends at the first transaction that does

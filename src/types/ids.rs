@@ -33,6 +33,13 @@ impl Zxid {
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
+
+    /// May `next` directly follow in one history? Inside an epoch without a gap; a new epoch begins with 1. (A
+    /// standalone server counts on through all 64 bits, which is the first case.)
+    #[must_use]
+    pub fn leads_to(self, next: Self) -> bool {
+        next == self.next() || (next.epoch() > self.epoch() && next.counter() <= 1)
+    }
 }
 
 impl fmt::Display for Zxid {

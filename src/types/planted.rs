@@ -1,5 +1,6 @@
-//! Bugs that tests plant on purpose, to see that they are found, and epochs that end early, to see the next one begin. Without the feature `planted-bugs` none of this
-//! is at work: [`is`] is then the constant `false`, and the compiler leaves out what hangs on it.
+//! Bugs that tests plant on purpose, to see that they are found, and epochs that end early, to see the next one begin.
+//! Without the feature `planted-bugs` none of this is at work: [`is`] is then the constant `false`, and the compiler
+//! leaves out what hangs on it.
 
 /// A bug that can be planted. Each is one that a server of this kind has really had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

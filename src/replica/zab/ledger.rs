@@ -37,12 +37,6 @@ pub struct Ledger {
     stored: Option<Zxid>,
 }
 
-/// Does `next` follow `last` without a gap: the next counter, or a later epoch?
-#[must_use]
-pub fn follows(last: Zxid, next: Zxid) -> bool {
-    next == last.next() || next.epoch() > last.epoch()
-}
-
 impl Ledger {
     /// After recovery: the last transaction in the log, and the newest of them in order.
     #[must_use]
@@ -217,9 +211,8 @@ impl Ledger {
     }
 
     fn remember(&mut self, before: Option<Zxid>, entry: Entry) {
-        // Epochs begin with 1. What begins later was seen in part only, and nobody may be brought past it.
-        let whole = |last: &Zxid| entry.zxid.epoch() == last.epoch() || entry.zxid.counter() == 1;
-        let before = before.filter(|last| follows(*last, entry.zxid) && whole(last));
+        // An epoch that does not begin with 1 was seen in part only, and nobody may be brought past that.
+        let before = before.filter(|last| last.leads_to(entry.zxid));
         if before.is_none() {
             self.forget();
         }

@@ -78,10 +78,9 @@ pub(super) struct Syncing {
     config: Option<Arc<Membership>>,
 }
 
-/// Does `next` follow `last` without a gap? Every epoch begins with 1, so a later epoch that begins in its middle has
-/// lost its beginning.
+/// Does `next` follow `last` without a gap? A counter of 0 names no transaction, whatever a leader says.
 pub(super) fn continues(last: Zxid, next: Zxid) -> bool {
-    next == last.next() || (next.epoch() > last.epoch() && next.counter() == 1)
+    last.leads_to(next) && next.counter() != 0
 }
 
 fn weight(packet: &Packet) -> usize {
