@@ -60,6 +60,8 @@ class Suite:
     # Suites that run together: `single` with one server each, others with servers of their own.
     group: str = SINGLE
     targets: tuple[str, ...] = TARGETS[:2]
+    # Targets that a suite can run against, and does only when `--target` names them.
+    on_request: tuple[str, ...] = ()
     # Whether the harness is to start a server for it.
     server: bool = True
 
@@ -95,11 +97,19 @@ def load(path: Path) -> Suite:
             suite.group = str(table.pop("group", SINGLE))
             suite.server = bool(table.pop("server", True))
             suite.targets = targets_of(table.pop("targets", list(suite.targets)))
+            suite.on_request = targets_of(table.pop("on_request", []))
             suite.variants = {name: settings_of(row) for name, row in table.pop("variants", {}).items()}
             suite.settings = settings_of(table)
         except (tomllib.TOMLDecodeError, ValueError, TypeError) as error:
             raise HarnessError(f"{path.name}/suite.toml: {error}") from None
     return suite
+
+
+def turns_of(suite: Suite, wanted: str) -> list[str]:
+    """The targets of a run: all its own for `both`, or the named one."""
+    if wanted == "both":
+        return list(suite.targets)
+    return [target for target in (*suite.targets, *suite.on_request) if target == wanted]
 
 
 def targets_of(names: list) -> tuple[str, ...]:

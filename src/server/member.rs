@@ -6,12 +6,12 @@
 use super::abroad::{Abroad, AbroadSettings, Known};
 use super::config_files::ConfigDesk;
 use super::core::Core;
-use super::disk::{Changed, DiskLog};
+use super::disk::DiskLog;
 use crate::config::Settings;
 use crate::net::peer::{LinkSettings, MeshSettings};
 use crate::replica::zab::member::Begin;
 use crate::replica::zab::{EnsembleSettings, Ledger, Views};
-use crate::store::{DiskCommand, Epochs, Opened, Recovered, StoreError};
+use crate::store::{Epochs, Opened, Recovered, StoreError};
 use crate::types::{Entry, Millis, ServerId, Zxid};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,17 +57,6 @@ pub(super) fn begin(
         fresh: before.fresh,
         seed,
     })
-}
-
-/// What lies behind a hole is of no use, and would follow on what is logged next.
-pub(super) fn close_hole(log: &DiskLog, recovered: &Recovered) -> Result<(), StoreError> {
-    let Some((last, next)) = recovered.hole else { return Ok(()) };
-    tracing::warn!("Transactions between {last} and {next} are missing: what lies behind them is removed");
-    let cut = log.change_history().change(DiskCommand::TruncateAfter(last));
-    match cut {
-        Some(Changed::Cut(cut)) if cut.last == last => Ok(()),
-        _ => Err(StoreError::Truncate { to: last, why: "there is no way there from any snapshot".into() }),
-    }
 }
 
 /// The settings of the replica's roles.

@@ -306,7 +306,6 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine)
     };
     log.start(opened, recovered.last_zxid.max(Zxid::ZERO), server_id(settings).0)?;
-    member::close_hole(&log, &recovered)?;
     let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);
     let core = Arc::new(Core::new(Parts {
         clock,

@@ -11,7 +11,7 @@ use super::format::log::LogEnd;
 use super::format::snapshot::{Fault, Trailer};
 use super::install;
 use super::log_reader::{LogCursor, Next};
-use super::options::StoreOptions;
+use super::options::{HolePolicy, StoreOptions};
 use super::replay::Replay;
 use super::snapshots::{self, CANDIDATES, Part, Unusable};
 use crate::types::{Entry, SessionId, Zxid};
@@ -128,13 +128,21 @@ pub fn recover(
     remove_markers(dir)?;
     Replay::new(dir, options, standalone, &mut found)?.run(sink, progress)?;
     let last = found.last_zxid;
-    if let Some(file) = damaged_reach.filter(|file| file.zxid > last) {
-        return Err(StoreError::Lost(format!(
-            "{} is damaged, and older snapshots and logs lead only to {last}, not to {}: restore the file from a \
-             backup or another member, or move it away to go on without those transactions",
+    if let Some(file) = damaged_reach.filter(|file| file.zxid > last && found.hole.is_none()) {
+        if options.hole == HolePolicy::Refuse {
+            return Err(StoreError::Lost(format!(
+                "{} is damaged, and older snapshots and logs lead only to {last}, not to {}: restore the file from a \
+                 backup or another member, or move it away to go on without those transactions",
+                file.path.display(),
+                file.zxid
+            )));
+        }
+        found.hole = Some((last, file.zxid));
+        found.warnings.push(format!(
+            "{} is damaged, and what leads to {} is missing: the history ends at {last}",
             file.path.display(),
             file.zxid
-        )));
+        ));
     }
     found.uncovered = found.trailer.reach().filter(|reach| *reach > last);
     if let Some(reach) = found.uncovered {
@@ -317,7 +325,6 @@ mod tests {
     use super::super::files::{Files, SimFiles};
     use super::super::format::log;
     use super::super::format::snapshot::{Encoder, TreeDigest};
-    use super::super::options::HolePolicy;
     use super::super::replay::repair_log;
     use super::*;
     use crate::types::Epoch;
@@ -498,11 +505,20 @@ mod tests {
         sim.plant(&at("log.200000001"), &log_of(&[first(2)]));
         assert!(matches!(run(&sim, &options()), Err(StoreError::Hole { .. })));
         let ending = StoreOptions { hole: HolePolicy::EndHistory, ..options() };
-        assert!(!run(&sim, &ending).unwrap().1.may_vote());
+        // The hole stays on the disk, so that it is there to be seen after the next crash, too.
+        for _ in 0..2 {
+            let (seen, found) = run(&sim, &ending).unwrap();
+            assert_eq!((seen.txns, found.hole), (vec![], Some((Zxid::ZERO, Zxid(first(2))))));
+            assert!(!found.may_vote());
+        }
+        sim.plant(&at("log.200000001"), b"");
+        assert!(matches!(run(&sim, &options()), Err(StoreError::Lost(_))));
+        let (_, found) = run(&sim, &ending).unwrap();
+        assert_eq!(found.hole, Some((Zxid::ZERO, Zxid(first(1) + 6))));
         // Where the log leads through it, nothing is missing.
         let through: Vec<i64> = (0..7).map(|n| first(1) + n).collect();
         sim.plant(&at("log.100000001"), &log_of(&through));
-        assert_eq!(run(&sim, &options()).unwrap().1.txns, 8);
+        assert_eq!(run(&sim, &options()).unwrap().1.txns, 7);
     }
 
     #[test]

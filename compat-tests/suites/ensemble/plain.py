@@ -115,6 +115,8 @@ def known_to_all(servers: Ensemble) -> None:
     for member in [*servers.members.values(), servers.followers()[0]]:
         again = connect(member, like=client)
         same(again.session, client.session, f"session at {member}")
+        # The session is known as soon as the leader answers for it; what was written may arrive a moment later.
+        need(sync(again, "/mine"))
         same(owner_of(need(again.exists("/mine"))), client.session, "owner")
         client.drop()
         client = again

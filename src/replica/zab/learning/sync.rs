@@ -102,6 +102,10 @@ impl Syncing {
     ) -> Next {
         let last = ctx.me.ledger.last_logged();
         let (way, at, previous, committed) = match first {
+            Packet::Diff(_) | Packet::Trunc(_) if !ctx.me.may_vote => {
+                // What lies behind the hole is still on the disk, as proof of it, until a snapshot takes its place.
+                return Next::leave("no snapshot came where only a snapshot helps");
+            }
             Packet::Diff(_) if ctx.me.needs_snapshot && last > Zxid::ZERO => {
                 // Transactions from the beginning do not fit here. Next time this server says what it really has.
                 ctx.me.needs_snapshot = false;

@@ -68,6 +68,17 @@ fn a_history_that_may_not_vote_makes_no_promise_and_asks_for_a_snapshot() {
 }
 
 #[test]
+fn a_history_with_a_hole_is_not_gone_on_with() {
+    for packet in [Packet::Diff(z(1, 9)), Packet::Trunc(z(1, 3))] {
+        let mut s = Server::new(1, |me| me.may_vote = false);
+        s.link(LinkInput::Connected);
+        s.gets(leader_info(2));
+        s.saved(EpochFile::Accepted, 2);
+        assert!(left(&s.gets(packet)));
+    }
+}
+
+#[test]
 fn a_diff_is_logged_and_durable_before_the_epoch_and_the_epoch_before_the_ack() {
     let mut s = Server::follower().promised();
     s.take();
