@@ -2,7 +2,6 @@
 //!
 //! Effects are performed in the order they were emitted; what comes of them comes back as inputs, later.
 
-use super::bugs::{self, Bug};
 use super::disk::{Image, Job};
 use super::net::{End, Message};
 use super::plan::Kind;
@@ -13,8 +12,7 @@ use quoll::auth::AclEntry;
 use quoll::replica::zab::{Notification, Packet};
 use quoll::replica::{ConfigEffect, Effect, Input, LinkInput, Stage, Stream};
 use quoll::state::{Machine, SnapshotWalk, TreeView as _, walk};
-use quoll::store::{DiskCommand, DiskEvent};
-use quoll::types::{Flushed, LinkId, ServerId, Zxid};
+use quoll::types::{LinkId, ServerId, Zxid};
 use std::borrow::Cow;
 
 /// Nodes of a tree that travel in one slice.

@@ -258,7 +258,8 @@ impl World {
         }
         let server = &mut self.servers[n];
         server.forgot |= server.damaged;
-        server.damaged = false;
+        // Until a snapshot from a leader takes the place of what is there.
+        server.damaged = found.recovered.hole.is_some();
         let settings = ReplicaSettings {
             server_id: server.id,
             tick: Millis(plan.tick),

@@ -156,6 +156,7 @@ impl World {
                     }
                     live.walks.remove(&None);
                     self.servers[n].held.flushed(last);
+                    self.servers[n].damaged = false;
                     self.step(n, Input::Installed(link, last));
                 }
             }

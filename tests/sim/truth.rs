@@ -103,6 +103,9 @@ impl Truth {
         if let Some(other) = self.leaders.insert(epoch.0, n) {
             return Err(format!("servers {} and {} both lead epoch {}", other + 1, n + 1, epoch.0));
         }
+        if self.leaders.range(epoch.0 + 1..).next().is_some() {
+            return self.overtaken(n, held);
+        }
         let last = self.last();
         if held.last() < last {
             return Err(format!("server {} leads with {} where {last} is committed", n + 1, held.last()));
@@ -117,6 +120,18 @@ impl Truth {
             self.committed.insert(*zxid, payload.clone());
         }
         Ok(())
+    }
+
+    /// A leader stood still before it heard that a quorum is with it, and a newer one went on meanwhile. It can commit
+    /// nothing; but what it begins with had a quorum, so the newer one must have taken that over.
+    fn overtaken(&self, n: usize, held: &Held) -> Result<(), String> {
+        let from = self.committed.first_key_value().map_or(i64::MAX, |(z, _)| *z);
+        match held.entries.range(from..).find(|(zxid, payload)| self.committed.get(zxid) != Some(payload)) {
+            None => Ok(()),
+            Some((zxid, _)) => {
+                Err(format!("server {} leads with {}, which a newer leader has not", n + 1, Zxid(*zxid)))
+            }
+        }
     }
 
     /// A server that serves has applied this, and its tree has this digest.

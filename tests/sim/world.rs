@@ -297,7 +297,15 @@ impl World {
         for (server, _) in self.servers.iter().zip(members).filter(|(_, is_member)| *is_member) {
             let Some(live) = &server.live else { continue };
             let (zxid, tree) = (live.machine.last_zxid().0, live.machine.digest().unwrap_or(0));
-            let rest = hash(&format!("{:?} {:?}", live.machine.sessions(), live.machine.acl_lists()));
+            // A list's number is its server's own: it depends on which ones were in use when a snapshot was taken.
+            let mut lists: Vec<_> =
+                live.machine.acl_lists().into_iter().map(|(_, list)| format!("{list:?}")).collect();
+            lists.sort();
+            let rest = format!("{:?} {lists:?}", live.machine.sessions());
+            if self.aloud {
+                println!("{:?} at {zxid:x}: {rest}", server.id);
+            }
+            let rest = hash(&rest);
             self.history.digests.push(Digest { server: server.id.0, zxid, tree, rest });
             let entries = logged(&live.disk.files());
             if self.aloud {
