@@ -28,17 +28,28 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().expect("a number"))
 }
 
+/// What is checked out: a seed's plan may mean another run in another state of the sources.
+fn commit() -> String {
+    let asked = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let name = asked.ok().filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Says all there is to say about a failure, and how to see it again.
 fn explain(seed: u64, why: &str) -> String {
     if std::env::var_os("SIM_RAW").is_some() {
         return format!("seed {seed}: {why}");
     }
+    let whole = runner::run(Plan::new(seed));
     let (steps, last) = runner::shrink(seed, why);
     let plan = Plan::new(seed);
     let kinds: Vec<String> = steps.iter().map(|n| format!("{:?}", plan.steps[*n].kind)).collect();
     let list: Vec<String> = steps.iter().map(ToString::to_string).collect();
     format!(
-        "seed {seed}: {why}\n  with {kinds:?}: {last}\n  again: scripts/sim --seed {seed} --keep {} --trace",
+        "seed {seed} at commit {}, trace {:016x}: {why}\n  with {kinds:?}: {last}\n  again: scripts/sim --seed {seed} \
+         --keep {} --trace",
+        commit(),
+        whole.trace,
         if list.is_empty() { "none".to_owned() } else { list.join(",") }
     )
 }

@@ -27,6 +27,12 @@ pub const QUEUE_LIMIT: usize = 1 << 20;
 /// Bytes that may wait for the disk.
 pub const QUEUE_BYTES: usize = 1 << 30;
 
+/// How long the thread looks around for more before it sleeps.
+const LINGER: std::time::Duration = std::time::Duration::from_micros(100);
+
+/// After so many looks in vain it is one in two to the power of this many.
+const PATIENCE: u32 = 6;
+
 /// Something for the disk, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskCommand {
@@ -262,9 +268,41 @@ impl Drop for Committer {
     }
 }
 
+/// Whether it pays to look around for a while before the thread sleeps.
+#[derive(Debug, Default)]
+struct Linger {
+    /// How often nothing came lately.
+    vain: u32,
+    /// Sleeps without a look.
+    skipped: u32,
+}
+
+impl Linger {
+    /// Waits a little for more. A client that has just been answered asks again in less time than it takes to put
+    /// a processor to sleep and to wake it.
+    fn wait(&mut self, shared: &Shared) {
+        if self.skipped < (1 << self.vain.min(PATIENCE)) - 1 {
+            self.skipped += 1;
+            return;
+        }
+        self.skipped = 0;
+        let start = std::time::Instant::now();
+        while start.elapsed() < LINGER {
+            if shared.gauges.waiting.load(Ordering::Relaxed) > 0 {
+                self.vain = 0;
+                return;
+            }
+            std::thread::yield_now();
+        }
+        self.vain += 1;
+    }
+}
+
 fn run(shared: &Shared, mut work: DiskWork, mut report: Report) {
     let mut batch = VecDeque::new();
+    let mut linger = Linger::default();
     loop {
+        linger.wait(shared);
         let mut queue = shared.queue.lock();
         while queue.waiting.is_empty() {
             if queue.closing {

@@ -9,6 +9,7 @@ use crate::auth::AclEntry;
 use crate::state::TreeView;
 use crate::types::{Owner, SessionId, Zxid};
 use hashbrown::HashMap;
+use hashbrown::hash_map::{Entry, EntryRef};
 use jute::records::data::StatPersisted;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -35,9 +36,9 @@ struct Row {
 /// The rows, and the order in which they may leave.
 #[derive(Debug)]
 pub(super) struct Pending {
-    rows: HashMap<Box<str>, Row, foldhash::quality::FixedState>,
-    leaving: VecDeque<(Zxid, Box<str>)>,
-    ephemerals: BTreeSet<(SessionId, Box<str>)>,
+    rows: HashMap<Arc<str>, Row, foldhash::quality::FixedState>,
+    leaving: VecDeque<(Zxid, Arc<str>)>,
+    ephemerals: BTreeSet<(SessionId, Arc<str>)>,
     /// Digest of the tree with all rows in it; `None` where digests are off.
     pub(super) digest: Option<u64>,
     undo: Option<Undo>,
@@ -86,31 +87,44 @@ impl Pending {
             let of = |node: Option<&Node>| node.map_or(0, |n| digest::node(path, n.body_crc, &n.stat));
             *sum = sum.wrapping_sub(of(old)).wrapping_add(of(new.as_ref()));
         }
-        let key: Box<str> = path.into();
-        self.leaving.push_back((zxid, key.clone()));
-        let before = self.put(&key, Some(Row { zxid, node: new }));
+        let row = Row { zxid, node: new };
+        let after = row.ephemeral_of();
+        let (key, before) = match self.rows.entry_ref(path) {
+            EntryRef::Occupied(mut there) => (Arc::clone(there.key()), Some(there.insert(row))),
+            EntryRef::Vacant(place) => {
+                let key = Arc::from(path);
+                place.insert_with_key(Arc::clone(&key), row);
+                (key, None)
+            }
+        };
+        self.note_owner(&key, before.as_ref().and_then(Row::ephemeral_of), after);
+        self.leaving.push_back((zxid, Arc::clone(&key)));
         if let Some(undo) = &mut self.undo {
             undo.rows.push((key, before));
         }
     }
 
-    /// Sets or drops a row and keeps the index of ephemerals true.
-    fn put(&mut self, path: &str, row: Option<Row>) -> Option<Row> {
+    /// Keeps the index of ephemerals true.
+    fn note_owner(&mut self, path: &Arc<str>, before: Option<SessionId>, after: Option<SessionId>) {
+        if before == after {
+            return;
+        }
+        if let Some(session) = before {
+            self.ephemerals.remove(&(session, Arc::clone(path)));
+        }
+        if let Some(session) = after {
+            self.ephemerals.insert((session, Arc::clone(path)));
+        }
+    }
+
+    /// Puts back what a row replaced.
+    fn put_back(&mut self, path: Arc<str>, row: Option<Row>) {
         let after = row.as_ref().and_then(Row::ephemeral_of);
         let before = match row {
-            Some(row) => self.rows.insert(path.into(), row),
-            None => self.rows.remove(path),
+            Some(row) => self.rows.insert(Arc::clone(&path), row),
+            None => self.rows.remove(&path),
         };
-        let owner = before.as_ref().and_then(Row::ephemeral_of);
-        if owner != after {
-            if let Some(session) = owner {
-                self.ephemerals.remove(&(session, path.into()));
-            }
-            if let Some(session) = after {
-                self.ephemerals.insert((session, path.into()));
-            }
-        }
-        before
+        self.note_owner(&path, before.as_ref().and_then(Row::ephemeral_of), after);
     }
 
     /// The session's ephemeral nodes after everything accepted so far.
@@ -119,17 +133,19 @@ impl Pending {
             None => true,
             Some(row) => row.ephemeral_of() == Some(session),
         };
-        let from = (session, Box::from(""));
+        let from = (session, Arc::from(""));
         let pending =
-            self.ephemerals.range(from..).take_while(|(s, _)| *s == session).map(|(_, p)| p.clone());
+            self.ephemerals.range(from..).take_while(|(s, _)| *s == session).map(|(_, p)| Box::from(&**p));
         tree.ephemerals(session).into_iter().chain(pending).filter(|path| of_session(path)).collect()
     }
 
     /// The tree has everything up to `zxid`.
     pub(super) fn applied(&mut self, zxid: Zxid) {
         while let Some((at, path)) = self.leaving.pop_front_if(|(at, _)| *at <= zxid) {
-            if self.rows.get(&path).is_some_and(|row| row.zxid == at) {
-                self.put(&path, None);
+            let Entry::Occupied(row) = self.rows.entry(path) else { continue };
+            if row.get().zxid == at {
+                let (path, row) = row.remove_entry();
+                self.note_owner(&path, row.ephemeral_of(), None);
             }
         }
     }
@@ -150,7 +166,7 @@ impl Pending {
         self.digest = undo.digest;
         self.leaving.truncate(self.leaving.len().saturating_sub(undo.rows.len()));
         for (path, before) in undo.rows.into_iter().rev() {
-            self.put(&path, before);
+            self.put_back(path, before);
         }
     }
 }
@@ -159,5 +175,5 @@ impl Pending {
 #[derive(Debug)]
 struct Undo {
     digest: Option<u64>,
-    rows: Vec<(Box<str>, Option<Row>)>,
+    rows: Vec<(Arc<str>, Option<Row>)>,
 }
