@@ -7,6 +7,7 @@ pub mod auth;
 pub mod bench;
 pub mod config;
 pub mod net;
+pub mod rebuild;
 pub mod replica;
 pub mod report;
 pub mod server;

@@ -31,7 +31,10 @@ fn number(name: &str) -> Option<u64> {
 /// What is checked out: a seed's plan may mean another run in another state of the sources.
 fn commit() -> String {
     let asked = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let name = asked.ok().filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
+    let name = asked
+        .ok()
+        .filter(|o| o.status.success())
+        .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned());
     name.unwrap_or_else(|| "unknown".to_owned())
 }
 

@@ -6,7 +6,7 @@
 
 use super::conns::Lookup;
 use super::core::{Core, Ordered, Wakers, wake};
-use crate::net::client::{Conn, Held, Lane, Service as _, Tally, answer};
+use crate::net::client::{Conn, Held, Lane, Ready, Refused, Service as _, Tally, Turn, answer};
 use crate::replica::{Commit, Input, Origin};
 use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, TxnError, Watches, Witness};
 use crate::types::limits::APPLY_BATCH;
@@ -213,10 +213,7 @@ impl Core {
             after.wakers.extend(known.and_then(|conn| conn.outbox.close_now()));
             return;
         };
-        self.refuse(origin, ErrorCode::Ok, machine, watches, conns, after);
-        if let Some(conn) = conns.by_id(origin.conn) {
-            after.wakers.extend(conn.outbox.close_when_flushed());
-        }
+        self.turn_down(origin, ErrorCode::Ok, true, machine, watches, conns, after);
     }
 
     /// Puts an event into the outbox of everybody who listens and may know.
@@ -247,10 +244,24 @@ impl Core {
         after.done += 1;
         let Some(conn) = conns.by_id(origin.conn) else { return };
         let mut lane = conn.lane.lock();
-        let Some((sync, freed)) = lane.complete_sync(origin.xid) else { return };
+        let (sync, freed) = match lane.complete_sync(origin.xid) {
+            Turn::Now(sync, freed) => (sync, freed),
+            Turn::TooEarly => return self.out_of_order(conn, origin.xid, after),
+            Turn::Gone => return,
+        };
         self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
             self.run_held(conn, &sync, zxid, now, machine, watches, out)
         });
+    }
+
+    /// An answer came before another one that the client expects first. No leader does that; rather than to keep the
+    /// client waiting for ever, the connection is closed: it comes back and asks again.
+    fn out_of_order(&self, conn: &Conn, xid: i32, after: &mut After) {
+        tracing::error!(
+            "The answer to request {xid} of {} came before its turn: closing the connection",
+            conn.remote
+        );
+        after.wakers.extend(conn.outbox.close_now());
     }
 
     /// Answers a write that was never ordered, then the reads that waited behind it.
@@ -263,22 +274,38 @@ impl Core {
         conns: &Lookup<'_>,
         after: &mut After,
     ) {
+        self.turn_down(origin, code, false, machine, watches, conns, after);
+    }
+
+    /// The same; with `closes` the connection ends behind the answer.
+    #[expect(clippy::too_many_arguments, reason = "a request with everything that its answer needs")]
+    fn turn_down(
+        &self,
+        origin: Origin,
+        code: ErrorCode,
+        closes: bool,
+        machine: &Machine,
+        watches: &Watches,
+        conns: &Lookup<'_>,
+        after: &mut After,
+    ) {
         after.done += 1;
         let Some(conn) = conns.by_id(origin.conn) else { return };
         let mut lane = conn.lane.lock();
-        let head = match lane.complete_sync(origin.xid) {
-            Some((sync, bytes)) => Some((sync.large, bytes)),
-            None => lane.complete(origin.xid).map(|(write, bytes)| (write.large, bytes)),
-        };
-        let Some((large, freed)) = head else { return };
-        self.gate.give_large(large);
+        let Turn::Now(refused, freed) = lane.refuse(origin.xid, code, closes) else { return };
         self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, _| {
-            let before = out.len();
-            reply::bare(out, origin.xid, zxid, code);
-            conn.stats.sent.fetch_add(1, Relaxed);
-            self.counters.replied(out.len().saturating_sub(before) as u64);
-            false
+            self.answer_refused(conn, refused, zxid, out)
         });
+    }
+
+    /// True if the connection must be closed behind the answer.
+    fn answer_refused(&self, conn: &Conn, refused: Refused, zxid: i64, out: &mut Vec<u8>) -> bool {
+        self.gate.give_large(refused.large);
+        let before = out.len();
+        reply::bare(out, refused.xid, zxid, refused.code);
+        conn.stats.sent.fetch_add(1, Relaxed);
+        self.counters.replied(out.len().saturating_sub(before) as u64);
+        refused.closes
     }
 
     /// Answers the write, then the reads that waited behind it.
@@ -292,7 +319,11 @@ impl Core {
         after: &mut After,
     ) {
         let mut lane = conn.lane.lock();
-        let Some((waiting, freed)) = lane.complete(xid) else { return };
+        let (waiting, freed) = match lane.complete(xid) {
+            Turn::Now(waiting, freed) => (waiting, freed),
+            Turn::TooEarly => return self.out_of_order(conn, xid, after),
+            Turn::Gone => return,
+        };
         self.gate.give_large(waiting.large);
         self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
             // Whoever else has the session now must not see it answered here (`FinalRequestProcessor`).
@@ -328,10 +359,16 @@ impl Core {
             if head(out, zxid, now) {
                 return true;
             }
-            while let Some((held, bytes)) = lane.next_held() {
+            while let Some((ready, bytes)) = lane.next_ready() {
                 freed += bytes;
-                after.done += 1;
-                if self.run_held(conn, &held, zxid, now, machine, watches, out) {
+                let closes = match ready {
+                    Ready::Held(held) => {
+                        after.done += 1;
+                        self.run_held(conn, &held, zxid, now, machine, watches, out)
+                    }
+                    Ready::Refused(refused) => self.answer_refused(conn, refused, zxid, out),
+                };
+                if closes {
                     return true;
                 }
                 // Beyond this the connection is cut off: no use in answering the rest.

@@ -5,8 +5,8 @@
 
 use super::core::Core;
 use super::disk::{Changed, DiskLog};
-use super::recovery::Rebuild;
 use super::shutdown;
+use crate::rebuild::Rebuild;
 use crate::replica::Input;
 use crate::state::machine::Settings;
 use crate::state::walk::Progress;

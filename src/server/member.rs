@@ -42,10 +42,16 @@ pub(super) fn begin(
     }
     let keep = usize::try_from(settings.storage.committed_log_count).unwrap_or(0);
     let may_vote = recovered.may_vote() && recovered.uncovered.is_none();
-    if !may_vote {
-        tracing::warn!(
+    match recovered.hole {
+        Some((last, next)) => tracing::warn!(
+            "Transactions between {last} and {next} are missing in the data directory: this server does not vote before \
+             a leader has sent it a snapshot. If every server says so, choose the one with the highest zxid, move its \
+             logs and snapshots from {next} on to another place, and start it again"
+        ),
+        None if !may_vote => tracing::warn!(
             "The history here is not whole: this server takes a snapshot from a leader before it votes"
-        );
+        ),
+        None => {}
     }
     Ok(Begin {
         id: ServerId(quorum.my_id.unwrap_or(0)),

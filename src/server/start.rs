@@ -9,8 +9,8 @@ use super::disk::DiskLog;
 use super::facts::{self, Facts};
 use super::member::{self, Before};
 use super::perform::Peers;
+use super::progress::Meter;
 use super::reaper::{self, ReaperSettings};
-use super::recovery::{Meter, Rebuild};
 use super::throttle::Throttle;
 use super::{shutdown, snapshotter};
 use crate::auth::scheme::digest::Algorithm;
@@ -18,13 +18,15 @@ use crate::auth::{AuthSettings, Rules};
 use crate::config::settings::DigestAlgorithm;
 use crate::config::{self, Mode, Settings};
 use crate::net::client::{GateSettings, LargeRequests, RequestThrottle};
+use crate::rebuild::{Rebuild, Window};
+use crate::replica::zab::ledger::RECENT_BYTES;
 use crate::replica::{Replica, ReplicaSettings};
 use crate::report::Counters;
 use crate::state::{self, Machine, Shared};
 use crate::store::{
     Compression, HolePolicy, Opened, Phase, RealFiles, Recovered, Store, StoreError, StoreOptions,
 };
-use crate::types::limits::{BACKLOG_SHARE, BACKLOG_TOTAL, MAX_BUFFER, OUTBOX_HARD};
+use crate::types::limits::{BACKLOG_SHARE, BACKLOG_TOTAL, COMMITTED_RING, MAX_BUFFER, OUTBOX_HARD};
 use crate::types::{Entry, Millis, ServerId, Zxid};
 use std::collections::VecDeque;
 use std::io;
@@ -199,6 +201,9 @@ fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
     }
 }
 
+/// What a member keeps of the log, for learners that are a little behind.
+const RECENT: Window = Window { txns: COMMITTED_RING, bytes: RECENT_BYTES };
+
 /// The state as the disk has it: of a server by itself, ephemerals of sessions that are over are gone already. For a
 /// member with the newest transactions.
 fn recover(
@@ -208,7 +213,7 @@ fn recover(
     counters: &Counters,
     is_member: bool,
 ) -> Result<(Machine, Recovered, VecDeque<Entry>), StoreError> {
-    let mut rebuild = if is_member { Rebuild::keeping(settings) } else { Rebuild::new(settings) };
+    let mut rebuild = if is_member { Rebuild::keeping(settings, RECENT) } else { Rebuild::new(settings) };
     let mut meter = Meter::new();
     let began = clock.mono();
     let mut log_began = None;

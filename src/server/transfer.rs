@@ -4,10 +4,10 @@
 //! Invariant: no lock is held while a peer is waited for; a tree is a candidate only once it is complete.
 
 use super::core::Core;
-use super::recovery::Rebuild;
 use super::snapshotter;
 use crate::net::peer::codec::packet;
 use crate::net::peer::{Fed, Feed, SnapshotSink};
+use crate::rebuild::Rebuild;
 use crate::replica::zab::Packet;
 use crate::replica::{Input, LinkInput};
 use crate::state::SnapshotWalk;

@@ -3,67 +3,14 @@
 use super::observe::{Intent, Observed};
 use super::output::Meter;
 use super::place::Place;
+use crate::rebuild::Rebuild;
+use crate::state::Machine;
 use crate::state::machine::Settings;
-use crate::state::{Loader, Machine};
-use crate::store::{DataDir, Files, Recovered, Restore, StoreError, Trailer, epochs, recover};
-use crate::types::{Entry, Millis, SessionId, Zxid};
-use jute::records::data::{Acl, StatPersisted};
+use crate::store::{DataDir, Files, Recovered, StoreError, epochs, recover};
 use std::sync::Arc;
 
 /// Nodes with a time to live are told apart from ephemerals whatever the server's setting is.
 const SETTINGS: Settings = Settings { hash_seed: 0, extended_types: true, digest: true };
-
-/// A state being rebuilt.
-#[derive(Default)]
-struct Rebuild {
-    loader: Option<Loader>,
-    machine: Option<Machine>,
-}
-
-impl Rebuild {
-    fn loader(&mut self) -> &mut Loader {
-        self.loader.get_or_insert_with(|| Loader::new(SETTINGS))
-    }
-}
-
-impl Restore for Rebuild {
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn session(&mut self, id: SessionId, timeout: i32) {
-        self.loader().session(id, Millis(timeout.into()));
-    }
-
-    fn acl(&mut self, id: i64, list: &[Acl<'_>]) -> Result<(), String> {
-        self.loader().acl(id, list);
-        Ok(())
-    }
-
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: i64,
-        stat: &StatPersisted,
-    ) -> Result<(), String> {
-        self.loader().node(path, data, acl, stat).map_err(|e| e.to_string())
-    }
-
-    fn snapshot(&mut self, zxid: Zxid, trailer: &Trailer) -> Result<(), String> {
-        let mut loader = self.loader.take().unwrap_or_else(|| Loader::new(SETTINGS));
-        if let Some(digest) = &trailer.digest {
-            loader.digest(digest.zxid.0, digest.value.cast_unsigned());
-        }
-        self.machine = Some(loader.finish(zxid.0));
-        Ok(())
-    }
-
-    fn txn(&mut self, entry: Entry) -> Result<(), String> {
-        let machine = self.machine.get_or_insert_with(|| Machine::new(SETTINGS));
-        machine.replay(&entry.payload).map(drop).map_err(|e| e.to_string())
-    }
-}
 
 /// What a start would come to.
 pub(super) struct Rehearsal {
@@ -81,7 +28,7 @@ pub(super) struct Rehearsal {
 pub(super) fn rehearse(place: &Place, files: Arc<dyn Files>) -> Rehearsal {
     let observed = Arc::new(Observed::over(files));
     let dir = DataDir::unlocked(Arc::clone(&observed) as Arc<dyn Files>, &place.options);
-    let mut rebuild = Rebuild::default();
+    let mut rebuild = Rebuild::new(SETTINGS);
     let mut meter = Meter::new("", 0);
     let outcome = recover::recover(&dir, &place.options, &mut rebuild, &mut |at| meter.recovery(at));
     meter.finish();
@@ -97,5 +44,5 @@ pub(super) fn rehearse(place: &Place, files: Arc<dyn Files>) -> Rehearsal {
         }
         _ => None,
     };
-    Rehearsal { outcome, machine: rebuild.machine, epochs, intents }
+    Rehearsal { outcome, machine: rebuild.machine_found(), epochs, intents }
 }

@@ -6,12 +6,13 @@
 
 use super::rng::Rng;
 use jute::records::data::{Acl, StatPersisted};
+use quoll::rebuild::{Rebuild, Window};
 use quoll::state::{Loader, Machine, Settings};
 use quoll::store::files::{CrashPlan, Fault, Op, SimFiles, Tear};
 use quoll::store::snapshots::{PutNode, SnapshotSource};
 use quoll::store::{
-    DataDir, DiskCommand, DiskEvent, DiskWork, EpochFile, Epochs, HolePolicy, Recovered, Restore, Store,
-    StoreError, StoreOptions, Trailer, epochs, install, recover, snapshots,
+    DataDir, DiskCommand, DiskEvent, DiskWork, EpochFile, Epochs, HolePolicy, Recovered, Store, StoreError,
+    StoreOptions, epochs, install, recover, snapshots,
 };
 use quoll::types::{Entry, Millis, SessionId, Zxid};
 use std::collections::VecDeque;
@@ -113,64 +114,6 @@ pub struct Found {
     pub fresh: bool,
 }
 
-struct Rebuild {
-    loader: Option<Loader>,
-    machine: Option<Machine>,
-    entries: VecDeque<Entry>,
-}
-
-impl Rebuild {
-    fn machine(&mut self) -> &mut Machine {
-        let loader = &mut self.loader;
-        self.machine.get_or_insert_with(|| match loader.take() {
-            Some(loader) => loader.finish(0),
-            None => Machine::new(MACHINE),
-        })
-    }
-}
-
-impl Restore for Rebuild {
-    fn clear(&mut self) {
-        (self.loader, self.machine) = (None, None);
-        self.entries.clear();
-    }
-
-    fn session(&mut self, id: SessionId, timeout: i32) {
-        self.loader.get_or_insert_with(|| Loader::new(MACHINE)).session(id, Millis(i64::from(timeout)));
-    }
-
-    fn acl(&mut self, id: i64, list: &[Acl<'_>]) -> Result<(), String> {
-        self.loader.get_or_insert_with(|| Loader::new(MACHINE)).acl(id, list);
-        Ok(())
-    }
-
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: i64,
-        stat: &StatPersisted,
-    ) -> Result<(), String> {
-        let loader = self.loader.get_or_insert_with(|| Loader::new(MACHINE));
-        loader.node(path, data, acl, stat).map_err(|e| e.to_string())
-    }
-
-    fn snapshot(&mut self, zxid: Zxid, trailer: &Trailer) -> Result<(), String> {
-        let mut loader = self.loader.take().unwrap_or_else(|| Loader::new(MACHINE));
-        if let Some(digest) = &trailer.digest {
-            loader.digest(digest.zxid.0, digest.value.cast_unsigned());
-        }
-        self.machine = Some(loader.finish(zxid.0));
-        Ok(())
-    }
-
-    fn txn(&mut self, entry: Entry) -> Result<(), String> {
-        self.machine().replay(&entry.payload).map_err(|e| e.to_string())?;
-        self.entries.push_back(entry);
-        Ok(())
-    }
-}
-
 /// Options of every server's store.
 pub fn options(pre_alloc: u64, snap_count: u64, seed: u64) -> StoreOptions {
     StoreOptions {
@@ -191,11 +134,11 @@ impl Disk {
         let dir = opened.dir().clone();
         let fresh = epochs::read(&dir, EpochFile::Accepted)?.is_none()
             && epochs::read(&dir, EpochFile::Current)?.is_none();
-        let mut sink = Rebuild { loader: None, machine: None, entries: VecDeque::new() };
+        let mut sink = Rebuild::keeping(MACHINE, Window { txns: usize::MAX, bytes: usize::MAX });
         let recovered = opened.recover(&mut sink, &mut |_| {})?;
         let last = recovered.last_zxid.max(Zxid::ZERO);
         let epochs = opened.epochs(last)?;
-        sink.machine();
+        let entries = sink.take_recent();
         let work = DiskWork::new(dir.clone(), options.clone(), last, Arc::default());
         let told = files.recorded();
         let disk = Self {
@@ -207,16 +150,14 @@ impl Disk {
             told,
             files: files.clone(),
         };
-        let machine = sink.machine.unwrap_or_else(|| Machine::new(MACHINE));
-        Ok((disk, Found { recovered, epochs, machine, entries: sink.entries, fresh }))
+        Ok((disk, Found { recovered, epochs, machine: sink.finish(), entries, fresh }))
     }
 
     /// The tree as the files have it now.
     pub fn rebuild(&self) -> Result<(Recovered, Machine), StoreError> {
-        let mut sink = Rebuild { loader: None, machine: None, entries: VecDeque::new() };
+        let mut sink = Rebuild::new(MACHINE);
         let recovered = recover::recover(&self.dir, &self.options, &mut sink, &mut |_| {})?;
-        sink.machine();
-        Ok((recovered, sink.machine.unwrap_or_else(|| Machine::new(MACHINE))))
+        Ok((recovered, sink.finish()))
     }
 
     /// Queues a job.

@@ -43,11 +43,21 @@ fn answer(
 
 /// Runs what waited behind the front.
 fn release(machine: &Machine, watches: &Watches, rules: &quoll::auth::Rules, pipe: u32, conn: &mut Conn) {
-    while let Some(Waiting::Held(_)) = conn.lane.front() {
-        if let Some(Waiting::Held(frame)) = conn.lane.pop_front() {
-            answer(machine, watches, rules, pipe, conn, &frame);
+    while let Some(Waiting::Held(_) | Waiting::Refused(..)) = conn.lane.front() {
+        match conn.lane.pop_front() {
+            Some(Waiting::Held(frame)) => answer(machine, watches, rules, pipe, conn, &frame),
+            Some(Waiting::Refused(xid, code)) => {
+                reply::bare(&mut conn.out, xid, machine.last_zxid().0, code);
+            }
+            _ => {}
         }
     }
+}
+
+/// Where a request stands in its connection's lane, if it waits there.
+fn place(conn: &Conn, xid: i32) -> Option<usize> {
+    let is = |w: &Waiting| matches!(w, Waiting::Write(x) | Waiting::Sync(x, _) if *x == xid);
+    conn.lane.iter().position(is)
 }
 
 fn tell(conns: &mut BTreeMap<u32, Conn>, fired: &Fired<'_>) {
@@ -78,7 +88,10 @@ impl Live {
                 if applied.op == OpCode::CreateSession {
                     let timeout = applied.opened_session.map_or(Millis(0), |(_, t)| t);
                     greet.push((pipe, applied.session, timeout));
-                } else if matches!(conn.lane.front(), Some(Waiting::Write(xid)) if *xid == origin.xid) {
+                } else if let Some(at) = place(conn, origin.xid) {
+                    if at > 0 {
+                        return Err(format!("D: the answer to {} came before its turn", origin.xid));
+                    }
                     conn.lane.pop_front();
                     replied(machine, conn, origin, &applied);
                     release(machine, watches, rules, pipe, conn);
@@ -308,8 +321,12 @@ impl World {
                         }
                     }
                 }
-                Ordered::Synced(origin) => live.synced(origin, None),
-                Ordered::Refused(origin, code) => live.synced(origin, Some(code)),
+                Ordered::Synced(origin) => {
+                    if let Err(why) = live.synced(origin) {
+                        return self.fail(|| format!("server {}: {why}", n + 1));
+                    }
+                }
+                Ordered::Refused(origin, code) => live.refused(origin, code),
                 Ordered::Show(membership) => {
                     live.machine.set_config(membership.text().as_bytes(), membership.version, wall);
                 }
@@ -423,23 +440,30 @@ impl World {
 }
 
 impl Live {
-    /// Answers a sync, or refuses what waits at the front.
-    fn synced(&mut self, origin: Origin, code: Option<ErrorCode>) {
+    /// Answers a sync.
+    fn synced(&mut self, origin: Origin) -> Result<(), String> {
+        let Self { machine, watches, conns, rules, .. } = self;
+        let pipe = origin.conn.0 as u32;
+        let Some(conn) = conns.get_mut(&pipe) else { return Ok(()) };
+        match place(conn, origin.xid) {
+            None => return Ok(()),
+            Some(0) => {}
+            Some(_) => return Err(format!("D: the answer to sync {} came before its turn", origin.xid)),
+        }
+        if let Some(Waiting::Sync(_, frame)) = conn.lane.pop_front() {
+            answer(machine, watches, rules, pipe, conn, &frame);
+        }
+        release(machine, watches, rules, pipe, conn);
+        Ok(())
+    }
+
+    /// Turns a request down, once its turn has come.
+    fn refused(&mut self, origin: Origin, code: ErrorCode) {
         let Self { machine, watches, conns, rules, .. } = self;
         let pipe = origin.conn.0 as u32;
         let Some(conn) = conns.get_mut(&pipe) else { return };
-        match (conn.lane.front(), code) {
-            (Some(Waiting::Sync(xid, _)), None) if *xid == origin.xid => {
-                if let Some(Waiting::Sync(_, frame)) = conn.lane.pop_front() {
-                    answer(machine, watches, rules, pipe, conn, &frame);
-                }
-            }
-            (Some(Waiting::Sync(xid, _) | Waiting::Write(xid)), Some(code)) if *xid == origin.xid => {
-                conn.lane.pop_front();
-                reply::bare(&mut conn.out, origin.xid, machine.last_zxid().0, code);
-            }
-            _ => return,
-        }
+        let Some(at) = place(conn, origin.xid) else { return };
+        conn.lane[at] = Waiting::Refused(origin.xid, code);
         release(machine, watches, rules, pipe, conn);
     }
 }

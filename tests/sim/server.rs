@@ -43,6 +43,8 @@ pub enum Waiting {
     Sync(i32, Vec<u8>),
     /// A read behind them.
     Held(Vec<u8>),
+    /// One that was turned down before its turn.
+    Refused(i32, jute::ErrorCode),
 }
 
 /// What is applied in this order.

@@ -30,6 +30,7 @@ def scene(stage: Stage) -> None:
         check("sequence numbers given out by three servers are one row", lambda: sequences(servers))
         check("a multi through a follower is all or nothing", lambda: multis(servers))
         check("1000 requests under way come back in order from a follower", lambda: pipelined(servers))
+        check("writes and syncs of one row are answered in its order by each", lambda: row_of_both(servers))
         check("a session opened at a follower is known to all", lambda: known_to_all(servers))
         check("a wrong password opens no session anywhere", lambda: wrong_password(servers))
         check("a session that moved is refused at its former server", lambda: moved(servers))
@@ -107,6 +108,18 @@ def pipelined(servers: Ensemble) -> None:
     zxids = [reply.zxid for reply in answers]
     true(zxids == sorted(zxids), "zxids fall")
     session.close()
+
+
+def row_of_both(servers: Ensemble) -> None:
+    """A sync waits for others than a write does; neither may pass the other."""
+    for member in servers.members.values():
+        session = Session(member.port)
+        path = f"/row-{member.number}"
+        session.must(create(path, b"start"))
+        requests = [set_data(path, b"x") if number % 3 else (9, buffer(path)) for number in range(600)]
+        xids = [reply.xid for reply in session.ask(*requests)]
+        same(xids, list(range(xids[0], xids[0] + 600)), f"xids at {member}")
+        session.close()
 
 
 def known_to_all(servers: Ensemble) -> None:

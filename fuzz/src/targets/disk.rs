@@ -1,15 +1,16 @@
 //! What stands in the data directories: each format by itself, and all of them together through a recovery.
 
 use bytes::Bytes;
-use jute::records::data::{Acl, StatPersisted};
+use jute::records::data::StatPersisted;
+use quoll::rebuild::Rebuild;
 use quoll::state::{DecodedTxn, Loader, Machine, Settings, TreeView as _};
 use quoll::store::files::SimFiles;
 use quoll::store::format::compress::Unpacked;
 use quoll::store::format::snapshot::{Decoder, Encoder, Fault, Item, Step};
 use quoll::store::format::{epoch, log, mark, names};
 use quoll::store::log_reader::{LogCursor, Next};
-use quoll::store::{Compression, Files, Restore, Store, StoreOptions, Trailer};
-use quoll::types::{Entry, Millis, SessionId, Zxid};
+use quoll::store::{Compression, Files, Store, StoreOptions, Trailer};
+use quoll::types::{Millis, SessionId, Zxid};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -195,59 +196,6 @@ pub(super) fn epochs(input: &[u8]) {
     }
 }
 
-/// A tree being recovered.
-struct Tree {
-    loader: Option<Loader>,
-    machine: Option<Machine>,
-}
-
-impl Tree {
-    fn loader(&mut self) -> &mut Loader {
-        self.loader.get_or_insert_with(|| Loader::new(settings()))
-    }
-
-    fn machine(&mut self) -> &mut Machine {
-        let loader = &mut self.loader;
-        self.machine
-            .get_or_insert_with(|| loader.take().map_or_else(|| Machine::new(settings()), |l| l.finish(0)))
-    }
-}
-
-impl Restore for Tree {
-    fn clear(&mut self) {
-        self.loader = None;
-        self.machine = None;
-    }
-    fn session(&mut self, id: SessionId, timeout: i32) {
-        self.loader().session(id, Millis(timeout.into()));
-    }
-    fn acl(&mut self, id: i64, list: &[Acl<'_>]) -> Result<(), String> {
-        self.loader().acl(id, list);
-        Ok(())
-    }
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: i64,
-        stat: &StatPersisted,
-    ) -> Result<(), String> {
-        self.loader().node(path, data, acl, stat).map_err(|e| e.to_string())
-    }
-    fn snapshot(&mut self, zxid: Zxid, trailer: &Trailer) -> Result<(), String> {
-        self.loader();
-        let mut loader = self.loader.take().expect("it was just made");
-        if let Some(digest) = trailer.digest {
-            loader.digest(digest.zxid.0, digest.value.cast_unsigned());
-        }
-        self.machine = Some(loader.finish(zxid.0));
-        Ok(())
-    }
-    fn txn(&mut self, entry: Entry) -> Result<(), String> {
-        self.machine().replay(&entry.payload).map(drop).map_err(|e| e.to_string())
-    }
-}
-
 /// A byte for what there is, then files with their lengths in front. Recovery refuses or gives a tree, and gives
 /// the same the second time.
 pub(super) fn recovery(input: &[u8]) {
@@ -270,11 +218,14 @@ pub(super) fn recovery(input: &[u8]) {
         let mut options = StoreOptions::new("/data", "/data");
         options.limit = LIMIT;
         let Ok(opened) = Store::open(Arc::clone(&files), options) else { return };
-        let mut tree = Tree { loader: None, machine: None };
+        let mut tree = Rebuild::new(settings());
         let outcome = opened.recover(&mut tree, &mut |_| {});
         _ = opened.epochs(Zxid(1));
         outcomes.push(match outcome {
-            Ok(found) => (found.last_zxid.0, tree.machine().digest(), tree.machine().node_count()),
+            Ok(found) => {
+                let machine = tree.finish();
+                (found.last_zxid.0, machine.digest(), machine.node_count())
+            }
             Err(error) => {
                 assert!(!error.to_string().is_empty());
                 (i64::MIN, None, 0)

@@ -5,6 +5,7 @@
 
 use crate::auth::Identity;
 use crate::types::limits::REQUEST_OVERHEAD;
+use jute::ErrorCode;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -40,12 +41,48 @@ pub struct Held {
     pub throttled: bool,
 }
 
+/// A request that was never ordered, and is answered when its turn comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Its xid.
+    pub xid: i32,
+    /// What it is told.
+    pub code: ErrorCode,
+    /// The connection ends behind the answer.
+    pub closes: bool,
+    /// Bytes of it that count as large.
+    pub large: usize,
+    /// Length of its frame.
+    bytes: usize,
+}
+
+/// What may be answered now, because all before it was.
+#[derive(Debug)]
+pub enum Ready {
+    /// To be run.
+    Held(Held),
+    /// To be turned down.
+    Refused(Refused),
+}
+
+/// What has become of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn<T> {
+    /// It is the next that the client expects; with the bytes that the request held.
+    Now(T, usize),
+    /// The client expects others first.
+    TooEarly,
+    /// Nobody waits for it any more.
+    Gone,
+}
+
 #[derive(Debug)]
 enum Item {
     Write(Waiting),
     /// Goes through the order like a write, and is answered like a read.
     Sync(Held),
     Held(Held),
+    Refused(Refused),
 }
 
 impl Item {
@@ -53,6 +90,7 @@ impl Item {
         match self {
             Self::Write(write) => write.xid,
             Self::Sync(held) | Self::Held(held) => held.xid,
+            Self::Refused(refused) => refused.xid,
         }
     }
 
@@ -61,7 +99,13 @@ impl Item {
             + match self {
                 Self::Write(write) => write.bytes,
                 Self::Sync(held) | Self::Held(held) => held.frame.len(),
+                Self::Refused(refused) => refused.bytes,
             }
+    }
+
+    /// Does it wait for an answer of this number?
+    fn awaits(&self, xid: i32) -> bool {
+        matches!(self, Self::Write(_) | Self::Sync(_)) && self.xid() == xid
     }
 }
 
@@ -138,14 +182,47 @@ impl Lane {
         self.push(Item::Sync(sync))
     }
 
-    /// The sync at the front is done, if it is this one; with the bytes it held.
-    pub fn complete_sync(&mut self, xid: i32) -> Option<(Held, usize)> {
-        if !matches!(self.items.front(), Some(Item::Sync(sync)) if sync.xid == xid && !self.closed) {
-            return None;
+    /// What this number stands for, where no answer has come for it.
+    fn turn(&mut self, xid: i32) -> Turn<Item> {
+        match self.items.front() {
+            _ if self.closed => Turn::Gone,
+            Some(front) if front.awaits(xid) => match self.pop() {
+                Some((item, bytes)) => Turn::Now(item, bytes),
+                None => Turn::Gone,
+            },
+            _ if self.items.iter().any(|item| item.awaits(xid)) => Turn::TooEarly,
+            _ => Turn::Gone,
         }
-        match self.pop() {
-            Some((Item::Sync(sync), bytes)) => Some((sync, bytes)),
-            _ => None,
+    }
+
+    /// A sync is done.
+    pub fn complete_sync(&mut self, xid: i32) -> Turn<Held> {
+        match self.turn(xid) {
+            Turn::Now(Item::Sync(sync), bytes) => Turn::Now(sync, bytes),
+            Turn::TooEarly => Turn::TooEarly,
+            _ => Turn::Gone,
+        }
+    }
+
+    /// A request is turned down. Where others come first, it is so when its turn has come.
+    pub fn refuse(&mut self, xid: i32, code: ErrorCode, closes: bool) -> Turn<Refused> {
+        let refused = |item: &Item| {
+            let (large, bytes) = match item {
+                Item::Write(write) => (write.large, write.bytes),
+                Item::Sync(held) | Item::Held(held) => (held.large, held.frame.len()),
+                Item::Refused(refused) => (refused.large, refused.bytes),
+            };
+            Refused { xid, code, closes, large, bytes }
+        };
+        match self.turn(xid) {
+            Turn::Now(item, bytes) => Turn::Now(refused(&item), bytes),
+            Turn::TooEarly => {
+                if let Some(item) = self.items.iter_mut().find(|item| item.awaits(xid)) {
+                    *item = Item::Refused(refused(item));
+                }
+                Turn::TooEarly
+            }
+            Turn::Gone => Turn::Gone,
         }
     }
 
@@ -155,24 +232,23 @@ impl Lane {
         self.push(Item::Held(held))
     }
 
-    /// The write at the front is done, if it is this one; with the bytes it held.
-    pub fn complete(&mut self, xid: i32) -> Option<(Waiting, usize)> {
-        match self.items.front() {
-            Some(Item::Write(write)) if write.xid == xid && !self.closed => {
-                let write = *write;
-                self.pop().map(|(_, bytes)| (write, bytes))
-            }
-            _ => None,
+    /// A write is done.
+    pub fn complete(&mut self, xid: i32) -> Turn<Waiting> {
+        match self.turn(xid) {
+            Turn::Now(Item::Write(write), bytes) => Turn::Now(write, bytes),
+            Turn::TooEarly => Turn::TooEarly,
+            _ => Turn::Gone,
         }
     }
 
-    /// The next frame that may run, now that the write before it is done; with the bytes it held.
-    pub fn next_held(&mut self) -> Option<(Held, usize)> {
-        match self.items.front() {
-            Some(Item::Held(_)) => match self.pop() {
-                Some((Item::Held(held), bytes)) => Some((held, bytes)),
-                _ => None,
-            },
+    /// The next that may be answered, now that the write before it is done; with the bytes it held.
+    pub fn next_ready(&mut self) -> Option<(Ready, usize)> {
+        if !matches!(self.items.front(), Some(Item::Held(_) | Item::Refused(_))) {
+            return None;
+        }
+        match self.pop()? {
+            (Item::Held(held), bytes) => Some((Ready::Held(held), bytes)),
+            (Item::Refused(refused), bytes) => Some((Ready::Refused(refused), bytes)),
             _ => None,
         }
     }
@@ -185,6 +261,7 @@ impl Lane {
             match item {
                 Item::Write(write) => dropped.large += write.large,
                 Item::Sync(sync) => dropped.large += sync.large,
+                Item::Refused(refused) => dropped.large += refused.large,
                 Item::Held(held) => {
                     dropped.held += 1;
                     dropped.large += held.large;
@@ -216,13 +293,42 @@ mod tests {
         lane.hold(held(b"r1", 2));
         lane.push_write(write(3));
         lane.hold(held(b"r2", 4));
-        assert!(lane.next_held().is_none(), "its write is not done");
-        assert!(lane.complete(3).is_none(), "writes finish in order");
-        assert!(lane.complete(1).is_some());
-        assert_eq!(lane.next_held().map(|h| h.0.frame), Some(b"r1".as_slice().into()));
-        assert!(lane.next_held().is_none());
+        assert!(lane.next_ready().is_none(), "its write is not done");
+        assert_eq!(lane.complete(3), Turn::TooEarly, "writes finish in order");
+        assert!(matches!(lane.complete(1), Turn::Now(..)));
+        assert!(matches!(lane.next_ready(), Some((Ready::Held(h), _)) if *h.frame == *b"r1"));
+        assert!(lane.next_ready().is_none());
         lane.close();
-        assert!(lane.complete(3).is_none());
+        assert_eq!(lane.complete(3), Turn::Gone);
+    }
+
+    #[test]
+    fn a_refusal_waits_for_its_turn() {
+        let mut lane = Lane::default();
+        lane.push_write(write(1));
+        let bytes = lane.push_write(write(2));
+        lane.hold(held(b"r", 3));
+        assert_eq!(lane.refuse(2, ErrorCode::BadArguments, false), Turn::TooEarly);
+        assert_eq!(lane.refuse(2, ErrorCode::Ok, false), Turn::Gone, "it has its answer");
+        assert_eq!(lane.bytes() - REQUEST_OVERHEAD * 2 - 10 - 1, bytes, "and is still there");
+        assert!(lane.next_ready().is_none());
+        assert!(matches!(lane.complete(1), Turn::Now(..)));
+        let ready = lane.next_ready();
+        assert!(
+            matches!(ready, Some((Ready::Refused(r), n)) if r.code == ErrorCode::BadArguments && r.large == 10 && n == bytes)
+        );
+        assert!(matches!(lane.next_ready(), Some((Ready::Held(_), _))));
+        assert!(lane.is_empty());
+    }
+
+    #[test]
+    fn numbers_that_come_twice_are_answered_one_after_the_other() {
+        let mut lane = Lane::default();
+        lane.push_write(write(1));
+        lane.push_write(write(1));
+        assert!(matches!(lane.complete(1), Turn::Now(..)));
+        assert!(matches!(lane.refuse(1, ErrorCode::NoNode, true), Turn::Now(r, _) if r.closes));
+        assert_eq!(lane.complete(1), Turn::Gone);
     }
 
     #[test]
@@ -231,7 +337,7 @@ mod tests {
         let (first, ping) = (lane.push_write(write(1)), lane.hold(held(b"ping", -2)));
         let second = lane.push_write(write(2));
         assert_eq!((lane.len(), lane.counted(), lane.bytes()), (3, 2, first + ping + second));
-        assert_eq!(lane.complete(1).map(|done| done.1), Some(first));
+        assert!(matches!(lane.complete(1), Turn::Now(_, bytes) if bytes == first));
         assert_eq!(lane.counted(), 1, "pings do not count");
         assert_eq!(lane.close(), Dropped { held: 1, large: 10, bytes: ping + second });
         assert_eq!((lane.len(), lane.counted(), lane.bytes()), (0, 0, 0));

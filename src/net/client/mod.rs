@@ -17,7 +17,7 @@ pub use answer::answer;
 pub use budget::{Backlog, Budget};
 pub use conn::{Conn, ConnStats, Phase};
 pub use gate::{Gate, GateSettings, LargeRequests, RequestThrottle};
-pub use lane::{Dropped, Held, Lane, Waiting};
+pub use lane::{Dropped, Held, Lane, Ready, Refused, Turn, Waiting};
 pub use listener::{Doorman, ListenSettings, Listener, attend, serve};
 pub use outbox::{Nudge, Outbox};
 pub use service::{Driver, Pressure, Service};

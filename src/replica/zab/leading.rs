@@ -28,7 +28,6 @@ use crate::state::TreeView;
 use crate::types::{LinkId, Millis, ServerId, SessionId};
 use agreement::{Agreement, Step};
 use beat::Beat;
-use broadcast::Later;
 use learner::{At, Learners};
 use order::Order;
 use rounds::Syncs;
@@ -50,7 +49,6 @@ struct Reign {
     local: LocalSessions,
     order: Order,
     syncs: Syncs,
-    later: Later,
     /// It has to go, for this reason.
     over: Option<String>,
     /// Another server leads the membership that was committed last: nothing is ordered or committed here any more.

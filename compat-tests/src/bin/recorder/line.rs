@@ -91,15 +91,24 @@ impl Line {
     }
 
     /// Until it is told to halt, and until what is under way is answered or has taken too long.
-    pub(crate) fn run(mut self, halt: &AtomicBool, answered: &AtomicU64) -> History {
+    /// What was never answered although the connection stands is worth a sentence.
+    pub(crate) fn run(mut self, halt: &AtomicBool, answered: &AtomicU64) -> (History, Option<String>) {
         let mut next = self.clock.now();
         let mut ends: Option<u64> = None;
         loop {
             let now = self.clock.now();
             if halt.load(Ordering::Relaxed) {
                 let end = *ends.get_or_insert(now + 3_000_000);
-                if self.socket.is_none() || self.client.in_flight() == 0 || now > end {
-                    return self.history;
+                let left = self.client.in_flight();
+                if self.socket.is_none() || left == 0 {
+                    return (self.history, None);
+                }
+                if now > end {
+                    let server = self.client.server + 1;
+                    return (
+                        self.history,
+                        Some(format!("D: server {server} left {left} requests unanswered")),
+                    );
                 }
             } else if self.socket.is_none() && !self.dial() {
                 std::thread::sleep(RETRY);

@@ -82,7 +82,7 @@ fn options() -> Result<Options, String> {
 struct Crew {
     halt: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    lines: Vec<JoinHandle<History>>,
+    lines: Vec<JoinHandle<(History, Option<String>)>>,
 }
 
 impl Crew {
@@ -99,17 +99,19 @@ impl Crew {
         Self { halt: Arc::clone(&halt), answered: Arc::clone(&answered), lines: lines.collect() }
     }
 
-    fn stop(self) -> History {
+    fn stop(self) -> (History, Option<String>) {
         self.halt.store(true, Ordering::Relaxed);
         let mut all = History::default();
+        let mut unanswered = None;
         for line in self.lines {
-            let mut one = line.join().expect("a client stopped where it was wrong");
+            let (mut one, left) = line.join().expect("a client stopped where it was wrong");
+            unanswered = unanswered.or(left);
             all.connects.append(&mut one.connects);
             all.calls.append(&mut one.calls);
             all.events.append(&mut one.events);
         }
         all.connects.sort_by_key(|c| c.invoke);
-        all
+        (all, unanswered)
     }
 }
 
@@ -154,7 +156,7 @@ fn main() -> std::process::ExitCode {
         }
     };
     let mut crew = Some(Crew::start(&options));
-    let mut history = History::default();
+    let (mut history, mut unanswered) = (History::default(), None);
     for order in std::io::stdin().lock().lines().map_while(Result::ok) {
         let words: Vec<&str> = order.split_whitespace().collect();
         let answer = match words.split_first() {
@@ -163,11 +165,14 @@ fn main() -> std::process::ExitCode {
             }
             Some((&"stop", _)) => {
                 if let Some(crew) = crew.take() {
-                    history = crew.stop();
+                    (history, unanswered) = crew.stop();
                 }
                 history.calls.iter().filter(|c| c.done.is_some()).count().to_string()
             }
-            Some((&"judge", rest)) => judge(&mut history, &options, rest),
+            Some((&"judge", rest)) => match (judge(&mut history, &options, rest), &unanswered) {
+                (verdict, Some(why)) if verdict.starts_with("right ") => format!("wrong {why}"),
+                (verdict, _) => verdict,
+            },
             _ => "unknown".to_owned(),
         };
         println!("{answer}");

@@ -6,32 +6,12 @@
 use super::order::Waiting;
 use super::{Handover, Leading, Reign};
 use crate::config::ensemble::Membership;
-use crate::replica::io::{Effect, Effects, Origin};
+use crate::replica::io::{Effect, Origin};
 use crate::replica::zab::member::{Ctx, Flow};
 use crate::replica::{Authority, zab::membership};
 use crate::state::TreeView;
 use crate::types::{Entry, Zxid};
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Effects that wait for the proposals before them, so that a client's answers come in its order. Each belongs to a
-/// request of a client here, and those are bounded.
-#[derive(Debug, Default)]
-pub(super) struct Later {
-    queue: VecDeque<(Zxid, Effect)>,
-}
-
-impl Later {
-    pub(super) fn push(&mut self, after: Zxid, effect: Effect) {
-        self.queue.push_back((after, effect));
-    }
-
-    fn release(&mut self, done: impl Fn(Zxid) -> bool, out: &mut Effects) {
-        while let Some((_, effect)) = self.queue.pop_front_if(|(after, _)| done(*after)) {
-            out.push(effect);
-        }
-    }
-}
 
 impl Leading {
     /// Orders what `make` makes of the next zxid. An epoch without zxids, or one that is being handed over, takes
@@ -89,17 +69,17 @@ impl Leading {
                 // Other quorums from here on.
                 limit = reign.order.agreed(&ctx.me.views);
             }
+            reign.syncs.overtaken(zxid, &self.learners, ctx.out);
             self.learners.commit(&entry, activate, ctx.out);
             ctx.me.ledger.commit(origin, ctx.out);
         }
         Flow::Stay
     }
 
-    /// Answers syncs, and whatever waited for a commit.
+    /// Answers syncs, and whatever else waited for a commit.
     pub(super) fn release<T: TreeView>(&mut self, ctx: &mut Ctx<'_, T>) {
-        let Some(Reign { order, syncs, later, .. }) = self.reign.as_deref_mut() else { return };
+        let Some(Reign { order, syncs, .. }) = self.reign.as_deref_mut() else { return };
         let done = |after: Zxid| order.is_done(after);
-        later.release(done, ctx.out);
         syncs.release(ctx.me.id, &ctx.me.views, done, order.last(), &mut self.learners, ctx.out);
     }
 

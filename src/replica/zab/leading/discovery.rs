@@ -201,7 +201,6 @@ impl Leading {
             local: LocalSessions::new(ctx.me.settings.tick, allowed, upgrading),
             order: Order::new(epoch),
             syncs: Syncs::default(),
-            later: super::Later::default(),
             over: None,
             handover: None,
         });

@@ -106,7 +106,7 @@ impl Leading {
         let Some(reign) = &mut self.reign else { return };
         if reign.local.take(session).is_some() {
             // Behind the answers to what it asked before.
-            reign.later.push(reign.order.last(), Effect::ClosedLocal { origin: Some(origin), session });
+            reign.syncs.push_closing(origin, session, reign.order.last());
             return self.release(ctx);
         }
         ctx.emit(Effect::Closing(session, None));

@@ -2,13 +2,14 @@
 //!
 //! A quorum that still answers pings sent after a sync came has not gone over to another leader before it came, so
 //! nothing that another leader acknowledged by then can be missing here. The reference does without, and may answer
-//! from a leader that has been replaced (ZOOKEEPER-1675). Invariant: syncs are answered in the order they came.
+//! from a leader that has been replaced (ZOOKEEPER-1675). Invariant: syncs are answered in the order they came, and
+//! none behind the commit of something that was proposed after it.
 
 use super::learner::Learners;
 use crate::replica::Origin;
 use crate::replica::io::{Effect, Effects};
 use crate::replica::zab::{Packet, Views};
-use crate::types::{LinkId, ServerId, Zxid};
+use crate::types::{LinkId, ServerId, SessionId, Zxid};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Who waits.
@@ -18,6 +19,8 @@ pub(super) enum Asker {
     Client(Origin),
     /// A learner, for one of its clients.
     Learner(LinkId),
+    /// A client of this server, whose session nobody else knows, ends it: behind the answers to what it asked before.
+    Closing(Origin, SessionId),
 }
 
 #[derive(Debug)]
@@ -79,6 +82,34 @@ impl Syncs {
         }
     }
 
+    /// The end of a session that only this server knows: behind everything before it, and confirmed by nobody.
+    pub(super) fn push_closing(&mut self, origin: Origin, session: SessionId, last: Zxid) {
+        let round = self.waiting.back().map_or(0, |w| w.round);
+        self.waiting.push_back(Waiting { asker: Asker::Closing(origin, session), after: last, round });
+    }
+
+    /// This proposal is about to be committed. What came before it is answered first: its client may be the same, and
+    /// expects its answers in its order. A quorum has acknowledged what was proposed after these syncs had come, which
+    /// confirms them as well as a ping does.
+    pub(super) fn overtaken(&mut self, zxid: Zxid, learners: &Learners, out: &mut Effects) {
+        while let Some(done) = self.waiting.pop_front_if(|w| w.after < zxid) {
+            Self::answer(done.asker, learners, out);
+        }
+    }
+
+    fn answer(asker: Asker, learners: &Learners, out: &mut Effects) {
+        match asker {
+            Asker::Client(origin) => out.push(Effect::Synced(origin)),
+            Asker::Learner(link) if learners.get(link).is_some() => {
+                out.push(Effect::Send(link, Packet::Sync))
+            }
+            Asker::Learner(_) => {}
+            Asker::Closing(origin, session) => {
+                out.push(Effect::ClosedLocal { origin: Some(origin), session });
+            }
+        }
+    }
+
     /// Looks who has answered, then answers all syncs that are confirmed and whose proposals are committed.
     pub(super) fn release(
         &mut self,
@@ -106,13 +137,7 @@ impl Syncs {
         }
         let confirmed = self.confirmed;
         while let Some(done) = self.waiting.pop_front_if(|w| w.round <= confirmed && in_order(w.after)) {
-            match done.asker {
-                Asker::Client(origin) => out.push(Effect::Synced(origin)),
-                Asker::Learner(link) if learners.get(link).is_some() => {
-                    out.push(Effect::Send(link, Packet::Sync));
-                }
-                Asker::Learner(_) => {}
-            }
+            Self::answer(done.asker, learners, out);
         }
     }
 }

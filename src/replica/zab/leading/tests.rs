@@ -261,6 +261,19 @@ fn a_sync_waits_for_a_quorum_that_was_asked_after_it_came() {
     assert_eq!(rig.packet(2, Packet::Ack(z(1, 1))), "2<COMMIT 1:1; commit 1:1 for 8; synced 9");
 }
 
+/// A client's answers come in its order, whatever a quorum hears of first.
+#[test]
+fn a_sync_is_answered_before_the_commit_of_what_came_behind_it() {
+    let mut rig = Rig::serving(&[1, 2]);
+    rig.write(4, "/a");
+    rig.sync(5);
+    rig.packet(2, Rig::request(7, 9, b"", true));
+    rig.write(6, "/b");
+    rig.flushed(z(1, 2));
+    assert_eq!(rig.packet(2, Packet::Ack(z(1, 2))), "?");
+    assert_eq!(rig.packet(2, Packet::Pong(z(1, 0), vec![])), "", "there is nothing left to confirm");
+}
+
 #[test]
 fn a_leader_goes_when_no_quorum_is_heard_of() {
     let mut rig = Rig::serving(&[1, 2]);
