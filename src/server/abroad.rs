@@ -7,17 +7,16 @@
 use super::config_files::ConfigDesk;
 use super::core::Core;
 use super::disk::DiskLog;
+use super::known::{Known, doors, roster};
 use super::perform::Peers;
 use super::transfer::{Arriving, HistoryFeed, TreeFeed};
 use super::{history, shutdown};
-use crate::config::ensemble::Membership;
-use crate::net::peer::{Door, Feed, Links, Mesh, PeerService, Place, Roster, SnapshotSink};
+use crate::net::peer::{Feed, Links, Mesh, PeerService, SnapshotSink};
 use crate::replica::zab::{Notification, Packet};
 use crate::replica::{ConfigEffect, Effect, HistoryPlan, Input, LinkInput, Stage, Stream};
 use crate::state::Machine;
 use crate::types::{LinkId, ServerId, Zxid};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -42,71 +41,6 @@ pub(super) struct AbroadSettings {
     pub(super) log_sync_factor: f64,
     /// The longest string or buffer of a tree from a leader.
     pub(super) limit: usize,
-}
-
-/// Memberships as this server knows them.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) committed: Arc<Membership>,
-    pub(super) proposed: Option<Arc<Membership>>,
-}
-
-impl Known {
-    /// Addresses of a server, by the port that `port` picks; the committed ones first.
-    fn places(
-        &self,
-        server: ServerId,
-        port: impl Fn(&crate::config::ensemble::MemberAddress) -> u16,
-    ) -> Vec<Place> {
-        let mut found: Vec<Place> = Vec::new();
-        for membership in [Some(&self.committed), self.proposed.as_ref()].into_iter().flatten() {
-            for address in membership.members.get(&server.0).into_iter().flat_map(|m| &m.addresses) {
-                let place = Place::new(address.host.clone(), port(address));
-                if !found.contains(&place) {
-                    found.push(place);
-                }
-            }
-        }
-        found
-    }
-
-    /// The newest membership that names this server, for its own doors.
-    fn own(
-        &self,
-        server: ServerId,
-        port: impl Fn(&crate::config::ensemble::MemberAddress) -> u16,
-    ) -> Vec<Place> {
-        let newest = [Some(&self.committed), self.proposed.as_ref()].into_iter().flatten();
-        let member = newest.filter_map(|m| m.members.get(&server.0)).next();
-        let addresses = member.into_iter().flat_map(|m| &m.addresses);
-        addresses.map(|a| Place::new(a.host.clone(), port(a))).collect()
-    }
-}
-
-fn doors(places: Vec<Place>, everywhere: bool) -> Vec<Door> {
-    let mut doors: Vec<Door> = places
-        .into_iter()
-        .map(|place| if everywhere { Door::Everywhere(place.port) } else { Door::At(place) })
-        .collect();
-    doors.dedup();
-    doors
-}
-
-/// Where election ports are, by these memberships.
-pub(super) fn roster(known: &Known, server: ServerId, everywhere: bool) -> Roster {
-    let others = |membership: &Membership| -> BTreeMap<ServerId, Vec<Place>> {
-        let of = |m: &crate::config::ensemble::Member| {
-            m.addresses.iter().map(|a| Place::new(a.host.clone(), a.election_port)).collect()
-        };
-        membership.members.values().filter(|m| m.id != server.0).map(|m| (ServerId(m.id), of(m))).collect()
-    };
-    let own = known.own(server, |a| a.election_port);
-    Roster {
-        doors: doors(own.clone(), everywhere),
-        own,
-        members: others(&known.committed),
-        upcoming: known.proposed.as_deref().map(others).unwrap_or_default(),
-    }
 }
 
 /// The ticket of the port for observers, of which the brain hears nothing.

@@ -11,6 +11,7 @@ pub mod core;
 mod disk;
 pub mod facts;
 mod history;
+mod known;
 mod member;
 mod perform;
 mod read_only;
