@@ -13,6 +13,7 @@ pub mod facts;
 mod history;
 mod known;
 mod member;
+mod meter;
 mod perform;
 mod read_only;
 mod reaper;
