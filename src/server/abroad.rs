@@ -11,12 +11,14 @@ use super::known::{Known, doors, roster};
 use super::perform::Peers;
 use super::transfer::{Arriving, HistoryFeed, TreeFeed};
 use super::{history, shutdown};
-use crate::net::peer::{Feed, Links, Mesh, PeerService, SnapshotSink};
-use crate::replica::zab::{Notification, Packet};
+use crate::net::peer::{Feed, Left, Links, Mesh, PeerService, SnapshotSink};
+use crate::replica::zab::{LearnerHello, Notification, Packet};
 use crate::replica::{ConfigEffect, Effect, HistoryPlan, Input, LinkInput, Stage, Stream};
+use crate::report::Totals;
 use crate::state::Machine;
-use crate::types::{LinkId, ServerId, Zxid};
-use parking_lot::Mutex;
+use crate::types::{LinkId, Millis, ServerId, Zxid};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
@@ -60,6 +62,8 @@ pub(super) struct Abroad {
     sockets: OnceLock<Sockets>,
     runtime: Handle,
     known: Mutex<Known>,
+    /// The ids of learners, as they are shown, by their links.
+    learners: RwLock<BTreeMap<LinkId, Box<str>>>,
     /// The last time that the port for learners was to be opened.
     ticket: AtomicU64,
     /// Tells the timer that it was set earlier.
@@ -82,6 +86,7 @@ impl Abroad {
             sockets: OnceLock::new(),
             runtime,
             known: Mutex::new(known),
+            learners: RwLock::default(),
             ticket: AtomicU64::new(0),
             alarm: Notify::new(),
             config,
@@ -144,6 +149,7 @@ impl Abroad {
                 links.unlisten();
                 links.unlisten_observers();
                 links.close_all();
+                self.learners.write().clear();
                 self.drop_candidates(|_| true);
             }
             Stage::Leading { serving: false } => {
@@ -235,12 +241,15 @@ impl Peers for Arc<Abroad> {
                 let places = self.known.lock().places(to, |a| port.unwrap_or(a.quorum_port));
                 links.connect(link, places, self.settings.connect);
             }
-            Effect::Send(link, packet) => links.send(link, &packet),
+            Effect::Send(link, packet) => {
+                links.send(link, &packet, || self.core().map_or(Millis(0), |core| core.clock.mono()));
+            }
             Effect::Stream(link, stream) => self.stream(links, link, stream),
             Effect::AskHistory(link, after) => self.ask_history(link, after),
             Effect::Patience(link, patience) => links.patience(link, patience),
             Effect::Close(link) => {
                 links.close(link);
+                self.learners.write().remove(&link);
                 self.drop_candidates(|other| other == link);
             }
             Effect::Become(stage) => self.become_(sockets, stage),
@@ -302,6 +311,9 @@ impl PeerService for Abroad {
 
     fn packets(&self, link: LinkId, packets: Vec<Packet>) {
         let Some(core) = self.core() else { return };
+        if let Some(Packet::Hello(LearnerHello { server: Some(server), .. })) = packets.first() {
+            self.learners.write().insert(link, server.0.to_string().into());
+        }
         // The answer to a ping tells who was heard of: what was heard up to now belongs to it.
         let pinged = packets.iter().any(|packet| matches!(packet, Packet::Ping(_)));
         let heard = if pinged { core.conns.take_heard() } else { Vec::new() };
@@ -315,7 +327,21 @@ impl PeerService for Abroad {
         });
     }
 
+    fn left(&self, link: LinkId, left: Left) {
+        let learners = self.learners.read();
+        let (Some(learner), Some(core)) = (learners.get(&link), self.core()) else { return };
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let Left { packets, ahead, fewest, most, marked } = left;
+        let part = Totals { count: packets, sum: number(ahead), min: number(fewest), max: number(most) };
+        core.counters.learner_packets.with(learner, |summary| summary.merge(part));
+        for then in marked {
+            let waited = core.clock.mono().0.saturating_sub(then.0);
+            core.counters.learner_waits.with(learner, |waits| waits.add(waited));
+        }
+    }
+
     fn lost(&self, link: LinkId, reason: String) {
+        self.learners.write().remove(&link);
         tracing::info!("Connection between servers lost (link {}): {reason}", link.0 & !(1 << 63));
         self.link(link, LinkInput::Lost);
         self.drop_candidates(|other| other == link);
