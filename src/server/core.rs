@@ -5,7 +5,8 @@
 //! Held together only in these orders, each a chain from left to right:
 //! * brain, then state (shared), then lane: validation reads the tree, and a write takes its place in the lane.
 //! * brain, then commits: what was committed is queued in its order.
-//! * brain, then memberships known, links, desks of the mesh, candidates, each by itself: effects for other servers.
+//! * brain, then memberships known, links, names of learners, desks of the mesh, candidates, each by itself: effects for
+//!   other servers.
 //! * history, then applying, then state (exclusive): a history that was cut or replaced gets its tree in place.
 //! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.

@@ -158,6 +158,7 @@ impl Meter {
             _ => return,
         };
         count.fetch_add(1, Relaxed);
+        counters.commits_queued.fetch_add(1, Relaxed);
         if let Some(made) = made(entry) {
             run.add(now.wall.saturating_sub(made), into);
         }
@@ -338,6 +339,7 @@ mod tests {
                 ("looking_count", 1, 0),
                 ("proposal_count", 3, 0),
                 ("commit_count", 2, 0),
+                ("request_commit_queued", 2, 0),
                 ("election_time", 1, 20),
                 ("unavailable_time", 1, 50),
                 ("leader_unavailable_time", 1, 50),
@@ -364,6 +366,7 @@ mod tests {
                 ("looking_count", 1, 0),
                 ("learner_proposal_received_count", 2, 0),
                 ("learner_commit_received_count", 1, 0),
+                ("request_commit_queued", 1, 0),
                 ("follower_sync_time", 1, 7),
                 ("election_time", 1, 5),
                 ("unavailable_time", 1, 12),
@@ -387,6 +390,7 @@ mod tests {
             [
                 ("looking_count", 1, 0),
                 ("learner_commit_received_count", 1, 0),
+                ("request_commit_queued", 1, 0),
                 ("observer_sync_time", 1, 3),
                 ("unavailable_time", 1, 8),
                 ("commit_propagation_latency", 1, 8),
