@@ -237,6 +237,8 @@ pub enum Effect {
     /// The session will take no more requests; its end is being ordered. Its timeout is given when silence
     /// was the reason.
     Closing(SessionId, Option<Millis>),
+    /// A voter votes again instead of following, and for that this leader goes: worth a figure, nothing more.
+    Deserted(ServerId),
     /// Send a vote to another server (never to this one), on the election port.
     Notify(ServerId, Notification),
     /// Connect to a leader or to a follower that takes observers, and report what becomes of it.

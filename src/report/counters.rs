@@ -222,6 +222,8 @@ impl Counters {
         }
         metrics.keyed_summaries.push(("read_per_namespace", self.reads_by_namespace.totals()));
         metrics.keyed_summaries.push(("write_per_namespace", self.writes_by_namespace.totals()));
+        metrics.keyed_summaries.push(("learner_handler_qp_size", self.learner_packets.totals()));
+        metrics.keyed_percentiles.push(("learner_handler_qp_time_ms", self.learner_waits.totals()));
         metrics
     }
 
@@ -247,6 +249,8 @@ impl Counters {
         self.quota_exceeded.all().iter().for_each(|(_, count)| count.store(0, Relaxed));
         self.reads_by_namespace.reset();
         self.writes_by_namespace.reset();
+        self.learner_packets.reset();
+        self.learner_waits.reset();
     }
 }
 

@@ -1,6 +1,6 @@
-//! Summaries by key, where the keys come up while serving: namespaces, peers.
+//! Summaries by key, where the keys come up while serving: namespaces, learners.
 
-use super::summary::{Summary, Totals};
+use super::summary::{Percentiles, Quantiles, Summary, Totals};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -9,26 +9,30 @@ use std::sync::Arc;
 /// creates top-level nodes without end must not cost memory after they are gone.
 pub const KEYS: usize = 10_000;
 
-/// One value per key, made when the key first comes up.
+/// Learners at most, as many as may be connected at a time. The percentiles of each hold 32 KiB, and a stranger at the
+/// port can give any id.
+pub const LEARNERS: usize = 1000;
+
+/// One value per key, made when the key first comes up, and for no more than so many keys.
 #[derive(Debug)]
-pub struct Keyed<T> {
+pub struct Keyed<T, const MOST: usize = KEYS> {
     by_key: RwLock<HashMap<Box<str>, Arc<T>>>,
 }
 
-impl<T> Default for Keyed<T> {
+impl<T, const MOST: usize> Default for Keyed<T, MOST> {
     fn default() -> Self {
         Self { by_key: RwLock::default() }
     }
 }
 
-impl<T: Default> Keyed<T> {
-    /// Runs `f` with the value of this key. A new key is left out once there are [`KEYS`].
+impl<T: Default, const MOST: usize> Keyed<T, MOST> {
+    /// Runs `f` with the value of this key. A new key is left out once there are as many as may be.
     pub fn with(&self, key: &str, f: impl FnOnce(&T)) {
         if let Some(value) = self.by_key.read().get(key) {
             return f(value);
         }
         let mut by_key = self.by_key.write();
-        if by_key.len() < KEYS || by_key.contains_key(key) {
+        if by_key.len() < MOST || by_key.contains_key(key) {
             f(by_key.entry(key.into()).or_default());
         }
     }
@@ -43,7 +47,7 @@ impl<T: Default> Keyed<T> {
     }
 }
 
-impl Keyed<Summary> {
+impl<const MOST: usize> Keyed<Summary, MOST> {
     /// What each has come to.
     #[must_use]
     pub fn totals(&self) -> Vec<(Box<str>, Totals)> {
@@ -53,6 +57,19 @@ impl Keyed<Summary> {
     /// Begins anew; the keys stay.
     pub fn reset(&self) {
         self.by_key.read().values().for_each(|summary| summary.reset());
+    }
+}
+
+impl<const MOST: usize> Keyed<Percentiles, MOST> {
+    /// What each has come to.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(Box<str>, (Totals, Quantiles))> {
+        self.all().into_iter().map(|(key, p)| (key, (p.totals(), p.quantiles()))).collect()
+    }
+
+    /// Begins anew; the keys stay.
+    pub fn reset(&self) {
+        self.by_key.read().values().for_each(|percentiles| percentiles.reset());
     }
 }
 
@@ -73,5 +90,11 @@ mod tests {
         assert_eq!(app(&keyed), Totals { count: 2, sum: 8, min: 1, max: 7 });
         keyed.reset();
         assert_eq!(app(&keyed), Totals::default());
+        let few: Keyed<Percentiles, 1> = Keyed::default();
+        ["1", "2", "1"].iter().for_each(|key| few.with(key, |p| p.add(4)));
+        let quantiles = Quantiles { p50: 4, p95: 4, p99: 4, p999: 4 };
+        assert_eq!(few.totals(), [("1".into(), (Totals { count: 2, sum: 8, min: 4, max: 4 }, quantiles))]);
+        few.reset();
+        assert_eq!(few.totals(), [("1".into(), Default::default())]);
     }
 }

@@ -15,7 +15,7 @@ pub mod version;
 mod view;
 
 pub use counters::{Counters, ResponseSizes, Traffic, namespace};
-pub use keyed::{KEYS, Keyed};
+pub use keyed::{KEYS, Keyed, LEARNERS};
 pub use metrics::{ByKey, Metrics};
 pub use monitor::{Value, monitor};
 pub use summary::{Percentiles, Quantiles, RESERVOIR, Reservoir, Summary, Totals};

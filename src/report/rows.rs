@@ -4,7 +4,7 @@
 //! stage that it measures: monitoring looks for the name. Such rows stay zero; which, is in `docs/COMPAT.md`.
 
 use super::counters::{STRIPES, Stripe};
-use super::keyed::Keyed;
+use super::keyed::{Keyed, LEARNERS};
 use super::metrics::Metrics;
 use super::summary::{Percentiles, Reservoir, Summary};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -32,6 +32,10 @@ macro_rules! rows {
             $($(#[$pdoc])* #[doc = concat!("Metric `", $pname, "`.")] pub $percentiles: Percentiles,)*
             /// Requests over a quota, by namespace.
             pub quota_exceeded: Keyed<AtomicU64>,
+            /// Packets that waited for a learner when another was put down, by its id.
+            pub learner_packets: Keyed<Summary, LEARNERS>,
+            /// From putting a packet down for a learner to its leaving, ms, by the learner's id.
+            pub learner_waits: Keyed<Percentiles, LEARNERS>,
             pub(super) reads_by_namespace: Keyed<Summary>,
             pub(super) writes_by_namespace: Keyed<Summary>,
         }

@@ -7,16 +7,17 @@
 use super::config_files::ConfigDesk;
 use super::core::Core;
 use super::disk::DiskLog;
+use super::known::{Known, doors, roster};
 use super::perform::Peers;
 use super::transfer::{Arriving, HistoryFeed, TreeFeed};
 use super::{history, shutdown};
-use crate::config::ensemble::Membership;
-use crate::net::peer::{Door, Feed, Links, Mesh, PeerService, Place, Roster, SnapshotSink};
-use crate::replica::zab::{Notification, Packet};
+use crate::net::peer::{Feed, Left, Links, Mesh, PeerService, SnapshotSink};
+use crate::replica::zab::{LearnerHello, Notification, Packet};
 use crate::replica::{ConfigEffect, Effect, HistoryPlan, Input, LinkInput, Stage, Stream};
+use crate::report::Totals;
 use crate::state::Machine;
-use crate::types::{LinkId, ServerId, Zxid};
-use parking_lot::Mutex;
+use crate::types::{LinkId, Millis, ServerId, Zxid};
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -44,71 +45,6 @@ pub(super) struct AbroadSettings {
     pub(super) limit: usize,
 }
 
-/// Memberships as this server knows them.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) committed: Arc<Membership>,
-    pub(super) proposed: Option<Arc<Membership>>,
-}
-
-impl Known {
-    /// Addresses of a server, by the port that `port` picks; the committed ones first.
-    fn places(
-        &self,
-        server: ServerId,
-        port: impl Fn(&crate::config::ensemble::MemberAddress) -> u16,
-    ) -> Vec<Place> {
-        let mut found: Vec<Place> = Vec::new();
-        for membership in [Some(&self.committed), self.proposed.as_ref()].into_iter().flatten() {
-            for address in membership.members.get(&server.0).into_iter().flat_map(|m| &m.addresses) {
-                let place = Place::new(address.host.clone(), port(address));
-                if !found.contains(&place) {
-                    found.push(place);
-                }
-            }
-        }
-        found
-    }
-
-    /// The newest membership that names this server, for its own doors.
-    fn own(
-        &self,
-        server: ServerId,
-        port: impl Fn(&crate::config::ensemble::MemberAddress) -> u16,
-    ) -> Vec<Place> {
-        let newest = [Some(&self.committed), self.proposed.as_ref()].into_iter().flatten();
-        let member = newest.filter_map(|m| m.members.get(&server.0)).next();
-        let addresses = member.into_iter().flat_map(|m| &m.addresses);
-        addresses.map(|a| Place::new(a.host.clone(), port(a))).collect()
-    }
-}
-
-fn doors(places: Vec<Place>, everywhere: bool) -> Vec<Door> {
-    let mut doors: Vec<Door> = places
-        .into_iter()
-        .map(|place| if everywhere { Door::Everywhere(place.port) } else { Door::At(place) })
-        .collect();
-    doors.dedup();
-    doors
-}
-
-/// Where election ports are, by these memberships.
-pub(super) fn roster(known: &Known, server: ServerId, everywhere: bool) -> Roster {
-    let others = |membership: &Membership| -> BTreeMap<ServerId, Vec<Place>> {
-        let of = |m: &crate::config::ensemble::Member| {
-            m.addresses.iter().map(|a| Place::new(a.host.clone(), a.election_port)).collect()
-        };
-        membership.members.values().filter(|m| m.id != server.0).map(|m| (ServerId(m.id), of(m))).collect()
-    };
-    let own = known.own(server, |a| a.election_port);
-    Roster {
-        doors: doors(own.clone(), everywhere),
-        own,
-        members: others(&known.committed),
-        upcoming: known.proposed.as_deref().map(others).unwrap_or_default(),
-    }
-}
-
 /// The ticket of the port for observers, of which the brain hears nothing.
 const OBSERVERS: u64 = 0;
 
@@ -126,6 +62,8 @@ pub(super) struct Abroad {
     sockets: OnceLock<Sockets>,
     runtime: Handle,
     known: Mutex<Known>,
+    /// The ids of learners, as they are shown, by their links.
+    learners: RwLock<BTreeMap<LinkId, Box<str>>>,
     /// The last time that the port for learners was to be opened.
     ticket: AtomicU64,
     /// Tells the timer that it was set earlier.
@@ -148,6 +86,7 @@ impl Abroad {
             sockets: OnceLock::new(),
             runtime,
             known: Mutex::new(known),
+            learners: RwLock::default(),
             ticket: AtomicU64::new(0),
             alarm: Notify::new(),
             config,
@@ -210,6 +149,7 @@ impl Abroad {
                 links.unlisten();
                 links.unlisten_observers();
                 links.close_all();
+                self.learners.write().clear();
                 self.drop_candidates(|_| true);
             }
             Stage::Leading { serving: false } => {
@@ -301,12 +241,15 @@ impl Peers for Arc<Abroad> {
                 let places = self.known.lock().places(to, |a| port.unwrap_or(a.quorum_port));
                 links.connect(link, places, self.settings.connect);
             }
-            Effect::Send(link, packet) => links.send(link, &packet),
+            Effect::Send(link, packet) => {
+                links.send(link, &packet, || self.core().map_or(Millis(0), |core| core.clock.mono()));
+            }
             Effect::Stream(link, stream) => self.stream(links, link, stream),
             Effect::AskHistory(link, after) => self.ask_history(link, after),
             Effect::Patience(link, patience) => links.patience(link, patience),
             Effect::Close(link) => {
                 links.close(link);
+                self.learners.write().remove(&link);
                 self.drop_candidates(|other| other == link);
             }
             Effect::Become(stage) => self.become_(sockets, stage),
@@ -368,6 +311,9 @@ impl PeerService for Abroad {
 
     fn packets(&self, link: LinkId, packets: Vec<Packet>) {
         let Some(core) = self.core() else { return };
+        if let Some(Packet::Hello(LearnerHello { server: Some(server), .. })) = packets.first() {
+            self.learners.write().insert(link, server.0.to_string().into());
+        }
         // The answer to a ping tells who was heard of: what was heard up to now belongs to it.
         let pinged = packets.iter().any(|packet| matches!(packet, Packet::Ping(_)));
         let heard = if pinged { core.conns.take_heard() } else { Vec::new() };
@@ -381,7 +327,21 @@ impl PeerService for Abroad {
         });
     }
 
+    fn left(&self, link: LinkId, left: Left) {
+        let learners = self.learners.read();
+        let (Some(learner), Some(core)) = (learners.get(&link), self.core()) else { return };
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let Left { packets, ahead, fewest, most, marked } = left;
+        let part = Totals { count: packets, sum: number(ahead), min: number(fewest), max: number(most) };
+        core.counters.learner_packets.with(learner, |summary| summary.merge(part));
+        for then in marked {
+            let waited = core.clock.mono().0.saturating_sub(then.0);
+            core.counters.learner_waits.with(learner, |waits| waits.add(waited));
+        }
+    }
+
     fn lost(&self, link: LinkId, reason: String) {
+        self.learners.write().remove(&link);
         tracing::info!("Connection between servers lost (link {}): {reason}", link.0 & !(1 << 63));
         self.link(link, LinkInput::Lost);
         self.drop_candidates(|other| other == link);

@@ -6,6 +6,7 @@
 
 use super::conns::Lookup;
 use super::core::{Core, Ordered, Wakers, wake};
+use super::meter::Run;
 use crate::net::client::{Conn, Held, Lane, Ready, Refused, Service as _, Tally, Turn, answer};
 use crate::replica::{Commit, Input, Origin};
 use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, TxnError, Watches, Witness};
@@ -24,6 +25,9 @@ struct After {
     gone: Vec<SessionId>,
     /// Requests of clients that are done.
     done: usize,
+    /// The wall clock when the batch began, against the time that stands in each transaction.
+    began: i64,
+    propagation: Run,
 }
 
 /// Tells connections of events, and counters of writes.
@@ -73,7 +77,7 @@ impl Core {
     }
 
     fn apply_batch(&self, batch: &[Ordered]) {
-        let mut after = After::default();
+        let mut after = After { began: self.clock.now().wall, ..After::default() };
         self.conns.with(|conns| {
             self.shared.write(|machine| {
                 let watches = self.shared.watches();
@@ -102,7 +106,8 @@ impl Core {
                 }
             });
         });
-        let After { wakers, gone, done } = after;
+        let After { wakers, gone, done, mut propagation, .. } = after;
+        propagation.pour(&self.counters.propagation_latency);
         self.gate.finish(done);
         wake(wakers);
         let last = batch.iter().rev().find_map(|ordered| match ordered {
@@ -133,6 +138,7 @@ impl Core {
             Ok(applied) => applied,
             Err(e) => unreadable(commit.entry.get().zxid, &e),
         };
+        after.propagation.add(after.began.saturating_sub(applied.time), &self.counters.propagation_latency);
         if !applied.digest_agrees {
             self.counters.digest_mismatches.fetch_add(1, Relaxed);
         }

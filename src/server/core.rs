@@ -5,7 +5,8 @@
 //! Held together only in these orders, each a chain from left to right:
 //! * brain, then state (shared), then lane: validation reads the tree, and a write takes its place in the lane.
 //! * brain, then commits: what was committed is queued in its order.
-//! * brain, then memberships known, links, desks of the mesh, candidates, each by itself: effects for other servers.
+//! * brain, then memberships known, links, names of learners, desks of the mesh, candidates, each by itself: effects for
+//!   other servers.
 //! * history, then applying, then state (exclusive): a history that was cut or replaced gets its tree in place.
 //! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
@@ -19,6 +20,7 @@
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
+use super::meter::Meter;
 use super::perform::{Outcome, Peers};
 use super::standing::{Standing, StandingCell};
 use super::throttle::{Asked, Hush, Throttle, also};
@@ -88,6 +90,7 @@ pub(super) struct Brain {
     effects: Effects,
     /// Requests of clients that the replica has and did not answer yet.
     handed: usize,
+    meter: Meter,
 }
 
 /// What the apply loop does, in the order in which the brain decided it.
@@ -156,6 +159,8 @@ pub(super) struct Step<'a> {
     machine: &'a Machine,
     now: Now,
     standing: Standing,
+    counters: &'a Counters,
+    meter: &'a mut Meter,
     handed: &'a mut usize,
     given_up: &'a mut usize,
 }
@@ -184,6 +189,7 @@ impl Step<'_> {
     }
 
     pub(super) fn input(&mut self, input: Input<'_>) {
+        self.meter.input(&input, self.now, self.counters);
         self.replica.step(self.now, input, self.machine, self.effects);
     }
 }
@@ -232,7 +238,11 @@ impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { clock, settings, rules, shared, replica, throttle, counters, facts, log, peers } = parts;
         let started = clock.mono();
-        let standing = if replica.as_member().is_some() { Standing::Away } else { Standing::Alone };
+        let (standing, meter) = if replica.as_member().is_some() {
+            (Standing::Away, Meter::member(started, &counters))
+        } else {
+            (Standing::Alone, Meter::default())
+        };
         Self {
             conns: Conns::new(settings.limits, Budget::new(settings.client_backlog, settings.total_backlog)),
             sessions: Mutex::default(),
@@ -240,7 +250,7 @@ impl Core {
             gate: Gate::new(settings.gate),
             throttle,
             hushes: Hushes::default(),
-            brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0 }),
+            brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0, meter }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
             standing: StandingCell::new(standing),
@@ -264,13 +274,14 @@ impl Core {
         let mut outcome = Outcome::default();
         let result = {
             let mut brain = self.brain.lock();
-            let Brain { replica, effects, handed } = &mut *brain;
+            let Brain { replica, effects, handed, meter } = &mut *brain;
             let standing = self.standing.get();
             let given_up = &mut outcome.given_up;
-            let result = self
-                .shared
-                .read(|machine| f(&mut Step { replica, effects, machine, now, standing, handed, given_up }));
-            self.perform(effects, handed, &mut outcome);
+            let counters = &self.counters;
+            let result = self.shared.read(|machine| {
+                f(&mut Step { replica, effects, machine, now, standing, counters, meter, handed, given_up })
+            });
+            self.perform(effects, now, meter, handed, &mut outcome);
             self.due(replica.deadline());
             result
         };

@@ -3,10 +3,11 @@
 //! Start-up only; nothing here decides. Invariant: no vote leaves before the disk was read, and none names a history
 //! with a hole.
 
-use super::abroad::{Abroad, AbroadSettings, Known};
+use super::abroad::{Abroad, AbroadSettings};
 use super::config_files::ConfigDesk;
 use super::core::Core;
 use super::disk::DiskLog;
+use super::known::Known;
 use crate::config::Settings;
 use crate::net::peer::{LinkSettings, MeshSettings};
 use crate::replica::zab::member::Begin;

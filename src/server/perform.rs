@@ -4,12 +4,13 @@
 //! for their sockets; what speaks to a client goes into its outbox.
 
 use super::core::{Core, Ordered, Wakers, wake};
+use super::meter::Meter;
 use super::standing::Standing;
 use super::throttle::also;
 use crate::replica::{Effect, Effects, Level, Stage};
 use crate::state::Machine;
 use crate::state::quota::Overrun;
-use crate::types::{LinkId, Zxid};
+use crate::types::{LinkId, Now, Zxid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,13 +49,22 @@ pub(super) struct Outcome {
 impl Core {
     /// Performs effects in their order. `handed` counts the requests of clients that the brain has and did not
     /// answer yet.
-    pub(super) fn perform(&self, effects: &mut Effects, handed: &mut usize, outcome: &mut Outcome) {
+    pub(super) fn perform(
+        &self,
+        effects: &mut Effects,
+        now: Now,
+        meter: &mut Meter,
+        handed: &mut usize,
+        outcome: &mut Outcome,
+    ) {
         for effect in effects.drain(..) {
+            meter.effect(&effect, now, &self.counters);
             if let Some(ordered) = self.perform_one(effect, handed, outcome) {
                 self.commits.lock().push_back(ordered);
                 outcome.to_apply = true;
             }
         }
+        meter.pour(&self.counters);
     }
 
     fn perform_one(&self, effect: Effect, handed: &mut usize, outcome: &mut Outcome) -> Option<Ordered> {
@@ -100,7 +110,7 @@ impl Core {
                 self.counters.stale_sessions_expired.fetch_add(1, Relaxed);
                 tracing::info!("Expiring session {session}, timeout of {}ms exceeded", timeout.0);
             }
-            Effect::Closing(_, None) => {}
+            Effect::Closing(_, None) | Effect::Deserted(_) => {}
             Effect::Say(Level::Info, text) => tracing::info!("{text}"),
             Effect::Say(Level::Warn, text) => tracing::warn!("{text}"),
             Effect::Become(stage) => {
@@ -125,9 +135,6 @@ impl Core {
     fn become_(&self, stage: Stage, handed: &mut usize, outcome: &mut Outcome) {
         let (before, now) = (self.standing.get(), Standing::of(stage));
         self.is_leading.store(matches!(stage, Stage::Leading { .. }), Relaxed);
-        if stage == Stage::Looking {
-            self.counters.looking.fetch_add(1, Relaxed);
-        }
         if before == now {
             return;
         }

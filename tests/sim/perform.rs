@@ -206,7 +206,8 @@ impl World {
             Effect::Config(ConfigEffect::Propose(_))
             | Effect::ClosedLocal { .. }
             | Effect::OverQuota(_)
-            | Effect::Closing(..) => {}
+            | Effect::Closing(..)
+            | Effect::Deserted(_) => {}
             Effect::Say(level, text) => self.tell(|| format!("server {} says {level:?}: {text}", n + 1)),
         }
     }

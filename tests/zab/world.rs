@@ -396,6 +396,7 @@ impl World {
             | Effect::ClosedLocal { .. }
             | Effect::OverQuota(_)
             | Effect::Closing(..)
+            | Effect::Deserted(_)
             | Effect::Patience(..)
             | Effect::Say(..) => {}
         }

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import figures
 from fixtures.stage import Stage, connect, need, sync
 from harness.check import Failed, difference
 from harness.ensemble import Ensemble, Member
@@ -33,6 +34,7 @@ def scene(stage: Stage) -> None:
         for role, member in roles.items():
             for word in WORDS:
                 one(stage, servers, role, member, word, record)
+        figures.checks(stage, servers, roles)
 
 
 def one(stage: Stage, servers: Ensemble, role: str, member: Member, word: str, record: bool) -> None:
@@ -46,15 +48,9 @@ def golden(servers: Ensemble, role: str, member: Member, word: str, record: bool
         path.parent.mkdir(exist_ok=True)
         path.write_text(found)
         return
-    wanted = without_queues(path.read_text())
-    found = without_queues(found)
+    wanted = path.read_text()
     if found != wanted:
         raise Failed(difference(found, wanted))
-
-
-def without_queues(text: str) -> str:
-    """Quoll does not measure the queues of its connections to learners; docs/COMPAT.md says so."""
-    return "".join(line for line in text.splitlines(True) if "_learner_handler_qp_" not in line)
 
 
 def normal(asked: Member, word: str, servers: Ensemble) -> str:

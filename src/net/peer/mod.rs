@@ -15,7 +15,7 @@ mod socket;
 pub use links::{LinkSettings, Links};
 pub use mesh::{Mesh, MeshSettings, Roster};
 pub use place::{Door, Place};
-pub use service::{Fed, Feed, PeerService, SnapshotSink};
+pub use service::{Fed, Feed, Left, PeerService, SnapshotSink};
 
 #[cfg(test)]
 mod tests;

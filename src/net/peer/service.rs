@@ -4,7 +4,7 @@
 //! Invariant: no lock of this room is held while a method is called, so an implementation may take the brain's.
 
 use crate::replica::zab::{Notification, Packet};
-use crate::types::{LinkId, ServerId, Zxid};
+use crate::types::{LinkId, Millis, ServerId, Zxid};
 use std::io;
 use std::net::SocketAddr;
 
@@ -31,6 +31,9 @@ pub trait PeerService: Send + Sync + 'static {
     /// Packets of one link, in order, at least one.
     fn packets(&self, link: LinkId, packets: Vec<Packet>);
 
+    /// Packets for a learner have left.
+    fn left(&self, link: LinkId, left: Left);
+
     /// A link is over, or never came to be; nothing more comes from it. Not called for a link that was closed from
     /// here.
     fn lost(&self, link: LinkId, reason: String);
@@ -38,6 +41,37 @@ pub trait PeerService: Send + Sync + 'static {
     /// The whole tree follows on this link, as it was at `zxid`. What the service makes of it is its candidate for
     /// this link; the packet SNAP is handed over once the sink has seen the end.
     fn open_snapshot(&self, link: LinkId, zxid: Zxid) -> Box<dyn SnapshotSink + Send>;
+}
+
+/// How packets that have left had waited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// How many they were.
+    pub packets: u64,
+    /// How many waited already when each was put down: all added up.
+    pub ahead: u64,
+    /// The fewest that waited already.
+    pub fewest: u64,
+    /// The most.
+    pub most: u64,
+    /// When every thousandth was put down, by the clock of whoever did it.
+    pub marked: Vec<Millis>,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self { packets: 0, ahead: 0, fewest: u64::MAX, most: 0, marked: Vec::new() }
+    }
+}
+
+impl Left {
+    /// One more is put down behind so many.
+    pub(super) fn note(&mut self, ahead: u64) {
+        self.packets += 1;
+        self.ahead += ahead;
+        self.fewest = self.fewest.min(ahead);
+        self.most = self.most.max(ahead);
+    }
 }
 
 /// Takes a snapshot as its bytes arrive, on a thread that may block.

@@ -157,6 +157,7 @@ impl Leading {
         let looks = n.state == PeerState::Looking && ctx.me.views.committed.is_voter(from);
         let over = ctx.me.ensemble.epoch_wait.is_some_and(|w| self.beat.begun().0 + w.0 <= ctx.now.mono.0);
         if waits && looks && over && from != ctx.me.id {
+            ctx.emit(Effect::Deserted(from));
             return Flow::Leave(format!("server {} votes again instead of following", from.0));
         }
         Flow::Stay

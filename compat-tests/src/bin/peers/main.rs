@@ -10,7 +10,7 @@ mod watch;
 use java::{Java, Ports, ports};
 use quoll::net::peer::{Door, LinkSettings, Links, Mesh, MeshSettings, PeerService, Place, Roster};
 use quoll::replica::zab::{Forwarded, LearnerHello, Notification, Packet, PeerState, Vote};
-use quoll::types::{Epoch, LinkId, ServerId, SessionId, Zxid};
+use quoll::types::{Epoch, LinkId, Millis, ServerId, SessionId, Zxid};
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -152,6 +152,8 @@ async fn follow(
     let links = Links::start(LinkSettings::default(), service);
     let leader = members.iter().find(|(id, _)| *id == 3).map(|(_, p)| p.quorum).unwrap_or_default();
     links.connect(LINK, vec![place(leader)], Duration::from_secs(10));
+    // How long packets wait is of no interest here.
+    let send = |packet: &Packet| links.send(LINK, packet, || Millis(0));
     let hello = LearnerHello {
         observer: true,
         accepted: Epoch(0),
@@ -159,11 +161,11 @@ async fn follow(
         protocol: quoll::replica::zab::PROTOCOL,
         config_version: 0,
     };
-    links.send(LINK, &Packet::Hello(hello));
+    send(&Packet::Hello(hello));
     let info =
         watch.packet(|p| if let Packet::LeaderInfo { epoch, .. } = p { Some(*epoch) } else { None }).await;
     checks.ok("FOLLOWERINFO as an observer is answered by LEADERINFO of this epoch", info == Some(epoch));
-    links.send(LINK, &Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) });
+    send(&Packet::AckEpoch { last: Zxid::ZERO, current: Some(Epoch(0)) });
     let snap = watch.packet(|p| if let Packet::Snap(z) = p { Some(*z) } else { None }).await;
     let tree = watch.tree();
     println!("   SNAP at {snap:?}; the tree and its signature have {tree:?} bytes");
@@ -176,28 +178,28 @@ async fn follow(
         new.is_some_and(|(e, config)| e == epoch && config.ends_with(b"version=0"))
     });
     let begin = Zxid::new(epoch, 0);
-    links.send(LINK, &Packet::Ack(begin));
+    send(&Packet::Ack(begin));
     let up = watch.packet(|p| (*p == Packet::UpToDate).then_some(())).await;
     checks.ok("UPTODATE follows the ACK", up.is_some());
-    links.send(LINK, &Packet::Ack(begin));
+    send(&Packet::Ack(begin));
     let session = SessionId(0x0900_0000_0000_0001);
     let open = Forwarded { session, cxid: 0, op: -10, body: bytes_of("\0\0\x75\x30"), ids: None };
-    links.send(LINK, &Packet::Request(open));
+    send(&Packet::Request(open));
     let inform = watch.packet(|p| if let Packet::Inform(e) = p { Some(e.clone()) } else { None }).await;
     checks.ok("a forwarded createSession comes back as INFORM", {
         inform.is_some_and(|e| e.payload.starts_with(&session.0.to_be_bytes()))
     });
-    links.send(LINK, &Packet::Revalidate(session, quoll::types::Millis(30_000)));
+    send(&Packet::Revalidate(session, Millis(30_000)));
     let alive =
         watch.packet(|p| if let Packet::Revalidated(_, alive) = p { Some(*alive) } else { None }).await;
     checks.ok("REVALIDATE is answered", alive == Some(true));
     let sync = Forwarded { session, cxid: 1, op: 9, body: bytes_of("\0\0\0\x01/"), ids: Some(Vec::new()) };
-    links.send(LINK, &Packet::Request(sync));
+    send(&Packet::Request(sync));
     checks.ok("a sync is answered", watch.packet(|p| (*p == Packet::Sync).then_some(())).await.is_some());
     // Ten times as long as a leader waits for silent learners would be 50 s; twice is enough.
     for _ in 0..40 {
         for zxid in watch.pings() {
-            links.send(LINK, &Packet::Pong(zxid, vec![(session, quoll::types::Millis(30_000))]));
+            send(&Packet::Pong(zxid, vec![(session, Millis(30_000))]));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every wait is bounded.
 
-use quoll::net::peer::{Fed, PeerService, SnapshotSink};
+use quoll::net::peer::{Fed, Left, PeerService, SnapshotSink};
 use quoll::replica::zab::{Notification, Packet};
 use quoll::types::{LinkId, ServerId, Zxid};
 use std::collections::BTreeMap;
@@ -122,6 +122,8 @@ impl PeerService for Watch {
             }
         }
     }
+
+    fn left(&self, _: LinkId, _: Left) {}
 
     fn lost(&self, _: LinkId, reason: String) {
         println!("   the link is lost: {reason}");

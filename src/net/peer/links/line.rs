@@ -5,8 +5,8 @@
 //! peer takes it within [`LINGER`].
 
 use super::super::codec::{Extent, Speaker, packet};
-use super::super::service::{Fed, PeerService};
-use super::outbox::{Outbox, Piece};
+use super::super::service::{Fed, Left, PeerService};
+use super::outbox::{Outbox, Packets, Piece};
 use crate::replica::zab::Packet;
 use crate::types::limits::READ_CHUNK;
 use crate::types::{LinkId, Millis, Zxid};
@@ -125,7 +125,7 @@ impl Line {
             let mut reader = Reader { line: self, service, from: &mut from, read, extent: Extent::new(most) };
             tokio::select! {
                 () = self.stop.cancelled() => None,
-                e = self.write(&mut to, &mut writing) => Some(e),
+                e = self.write(service, &mut to, &mut writing) => Some(e),
                 e = reader.run() => Some(e),
             }
         };
@@ -134,15 +134,21 @@ impl Line {
         }
         if self.epitaph().is_none() {
             // A peer that takes nothing any more is not waited for.
-            let _ = tokio::time::timeout(LINGER, self.part(&mut from, &mut to, &mut writing)).await;
+            let _ = tokio::time::timeout(LINGER, self.part(service, &mut from, &mut to, &mut writing)).await;
         }
     }
 
-    async fn write(&self, to: &mut (impl AsyncWrite + Unpin), writing: &mut Writing) -> Result<(), String> {
+    async fn write<S: PeerService + ?Sized>(
+        &self,
+        service: &Arc<S>,
+        to: &mut (impl AsyncWrite + Unpin),
+        writing: &mut Writing,
+    ) -> Result<(), String> {
         loop {
             writing.flush(self, to).await?;
+            self.tell(service, writing);
             match self.outbox.take().await {
-                Piece::Bytes(bytes) => writing.load(bytes),
+                Piece::Packets(packets) => writing.load(packets),
                 Piece::Feed(mut feed) => {
                     writing.long = true;
                     let mut more = true;
@@ -156,7 +162,7 @@ impl Line {
                             }
                             Ok::<_, std::io::Error>((feed, out, more))
                         });
-                        writing.load(std::mem::take(&mut ready));
+                        writing.load(Packets { bytes: std::mem::take(&mut ready), left: Left::default() });
                         let (sent, made) = tokio::join!(writing.flush(self, to), making);
                         sent?;
                         (feed, ready, more) = made.map_err(|e| e.to_string()).and_then(|made| {
@@ -172,8 +178,9 @@ impl Line {
 
     /// Sends what waits, says that nothing follows, and lets the peer finish: bytes of it that nobody read would make
     /// the kernel throw away what it has not taken yet.
-    async fn part(
+    async fn part<S: PeerService + ?Sized>(
         &self,
+        service: &Arc<S>,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
         writing: &mut Writing,
@@ -183,9 +190,11 @@ impl Line {
             return Ok(());
         }
         writing.flush(self, to).await?;
-        while let Some(Piece::Bytes(bytes)) = self.outbox.try_take() {
-            writing.load(bytes);
+        self.tell(service, writing);
+        while let Some(Piece::Packets(packets)) = self.outbox.try_take() {
+            writing.load(packets);
             writing.flush(self, to).await?;
+            self.tell(service, writing);
         }
         let _ = to.shutdown().await;
         let mut rest = [0; 4096];
@@ -194,18 +203,29 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Packets have left: whoever leads wants to know how they had waited.
+    fn tell<S: PeerService + ?Sized>(&self, service: &Arc<S>, writing: &mut Writing) {
+        let left = std::mem::take(&mut writing.left);
+        if left.packets > 0 && self.speaker == Speaker::Learner {
+            service.left(self.id, left);
+        }
+    }
+}
+
 /// What is leaving. It outlives the future that writes it, so that a close can go on where that was.
 #[derive(Default)]
 struct Writing {
     bytes: Vec<u8>,
     at: usize,
+    left: Left,
     /// They are part of something long.
     long: bool,
 }
 
 impl Writing {
-    fn load(&mut self, bytes: Vec<u8>) {
-        (self.bytes, self.at) = (bytes, 0);
+    fn load(&mut self, Packets { bytes, left }: Packets) {
+        (self.bytes, self.at, self.left) = (bytes, 0, left);
     }
 
     async fn flush(&mut self, line: &Line, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
@@ -221,7 +241,7 @@ impl Writing {
         }
         let bytes = std::mem::take(&mut self.bytes);
         if !self.long && !bytes.is_empty() {
-            line.outbox.sent(bytes);
+            line.outbox.sent(bytes, self.left.packets);
         }
         Ok(())
     }

@@ -148,11 +148,12 @@ impl Links {
         });
     }
 
-    /// Puts down a packet. It leaves behind everything that was put down before.
-    pub fn send(&self, link: LinkId, packet: &Packet) {
+    /// Puts down a packet. It leaves behind everything that was put down before. Now and then `now` is asked for the
+    /// time, which comes back with [`PeerService::left`].
+    pub fn send(&self, link: LinkId, packet: &Packet, now: impl FnOnce() -> Millis) {
         let lines = self.shared.lines.read();
         let Some(line) = lines.get(&link) else { return };
-        if !line.outbox.put(|out| packet::write(packet, out)) {
+        if !line.outbox.put(now, |out| packet::write(packet, out)) {
             line.fail(format!(
                 "{} bytes wait for the peer, more than it may leave unread",
                 line.outbox.bytes()

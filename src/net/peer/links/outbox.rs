@@ -3,7 +3,8 @@
 //! Putting in never waits. Invariant: pieces leave in the order they were put in, and no more bytes wait than the
 //! limit and one packet; feeds cost nothing until their turn comes.
 
-use super::super::service::Feed;
+use super::super::service::{Feed, Left};
+use crate::types::Millis;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
@@ -11,10 +12,20 @@ use tokio::sync::Notify;
 /// Capacity that is kept for the next bytes.
 const KEEP: usize = 256 * 1024;
 
+/// Of so many packets one is marked, so that its wait can be told (`LearnerHandler.queuePacket`).
+const MARKED: u64 = 1000;
+
+/// Whole packets, and how they waited.
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    pub(super) bytes: Vec<u8>,
+    pub(super) left: Left,
+}
+
 /// A part of what waits.
 pub(super) enum Piece {
     /// Packets.
-    Bytes(Vec<u8>),
+    Packets(Packets),
     /// Something long.
     Feed(Box<dyn Feed + Send>),
 }
@@ -24,6 +35,10 @@ struct Inner {
     pieces: VecDeque<Piece>,
     /// Of all pieces, and of what was taken and has not left.
     bytes: usize,
+    /// Packets that wait, the same.
+    packets: u64,
+    /// Packets that were ever put in.
+    count: u64,
     spare: Vec<u8>,
 }
 
@@ -40,18 +55,25 @@ impl Outbox {
         Self { inner: Mutex::default(), filled: Notify::new(), most }
     }
 
-    /// Lets `write` append whole packets. False if too much waits.
+    /// Lets `write` append a packet; `now` is asked for if it is one to be marked. False if too much waits.
     #[must_use]
-    pub(super) fn put(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(super) fn put(&self, now: impl FnOnce() -> Millis, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut inner = self.inner.lock();
-        let Inner { pieces, bytes, spare } = &mut *inner;
-        if !matches!(pieces.back(), Some(Piece::Bytes(_))) {
-            pieces.push_back(Piece::Bytes(std::mem::take(spare)));
+        let Inner { pieces, bytes, packets, count, spare } = &mut *inner;
+        if !matches!(pieces.back(), Some(Piece::Packets(_))) {
+            let bytes = std::mem::take(spare);
+            pieces.push_back(Piece::Packets(Packets { bytes, left: Left::default() }));
         }
-        if let Some(Piece::Bytes(last)) = pieces.back_mut() {
-            let before = last.len();
-            write(last);
-            *bytes += last.len().saturating_sub(before);
+        if let Some(Piece::Packets(last)) = pieces.back_mut() {
+            let before = last.bytes.len();
+            write(&mut last.bytes);
+            *bytes += last.bytes.len().saturating_sub(before);
+            last.left.note(*packets);
+            if count.is_multiple_of(MARKED) {
+                last.left.marked.push(now());
+            }
+            *packets += 1;
+            *count += 1;
         }
         let fits = *bytes <= self.most;
         drop(inner);
@@ -80,10 +102,11 @@ impl Outbox {
         }
     }
 
-    /// Bytes of a piece have left.
-    pub(super) fn sent(&self, mut piece: Vec<u8>) {
+    /// Packets have left: their bytes, and how many they were.
+    pub(super) fn sent(&self, mut piece: Vec<u8>, packets: u64) {
         let mut inner = self.inner.lock();
         inner.bytes = inner.bytes.saturating_sub(piece.len());
+        inner.packets = inner.packets.saturating_sub(packets);
         if piece.capacity() <= KEEP && inner.spare.capacity() < piece.capacity() {
             piece.clear();
             inner.spare = piece;

@@ -21,6 +21,9 @@ fn side(settings: LinkSettings) -> Side {
     Side { links: Links::start(settings, service), scribe }
 }
 
+/// By the clock of the scripted servers.
+const NOW: Millis = Millis(77);
+
 /// A number as the replica gives it.
 const OUT: LinkId = LinkId(1 << 63);
 
@@ -45,6 +48,10 @@ fn raw(packets: &[Packet]) -> Vec<u8> {
 }
 
 impl Side {
+    fn send(&self, link: LinkId, packet: &Packet) {
+        self.links.send(link, packet, || NOW);
+    }
+
     async fn open(&self, place: &Place) {
         self.links.listen(1, vec![door(place)]);
         self.scribe.wait(|h| (*h == Heard::Listening(1, true)).then_some(())).await;
@@ -102,17 +109,17 @@ async fn packets_go_both_ways_in_order() {
     leader.open(&place).await;
     learner.links.connect(OUT, vec![place], SOON);
     // What is put down before the connection stands waits.
-    learner.links.send(OUT, &introduction(2));
+    learner.send(OUT, &introduction(2));
     let link = leader.accepted().await;
     assert_eq!(link, LinkId(1));
     for n in 0..20_000 {
-        leader.links.send(link, &proposal(n, usize::try_from(n % 300).unwrap()));
+        leader.send(link, &proposal(n, usize::try_from(n % 300).unwrap()));
         if n % 7 == 0 {
-            learner.links.send(OUT, &Packet::Ack(Zxid(n)));
+            learner.send(OUT, &Packet::Ack(Zxid(n)));
         }
     }
-    leader.links.send(link, &Packet::UpToDate);
-    learner.links.send(OUT, &Packet::Pong(Zxid(1), vec![]));
+    leader.send(link, &Packet::UpToDate);
+    learner.send(OUT, &Packet::Pong(Zxid(1), vec![]));
     learner.gets(OUT, Packet::UpToDate).await;
     leader.gets(link, Packet::Pong(Zxid(1), vec![])).await;
     let zxids: Vec<_> = learner
@@ -212,20 +219,20 @@ fn long(steps: usize) -> (Arc<AtomicUsize>, Box<Long>) {
 async fn a_stalled_peer_holds_back_its_own_stream_and_nothing_else() {
     let (leader, place, mut stalled, link) = leader(LinkSettings::default()).await;
     let (made, feed) = long(2000);
-    leader.links.send(link, &Packet::Snap(Zxid(5)));
+    leader.send(link, &Packet::Snap(Zxid(5)));
     leader.links.stream(link, feed);
-    leader.links.send(link, &Packet::UpToDate);
+    leader.send(link, &Packet::UpToDate);
     let learner = side(LinkSettings::default());
     learner.links.connect(OUT, vec![place], SOON);
-    learner.links.send(OUT, &introduction(3));
+    learner.send(OUT, &introduction(3));
     let other = leader.scribe.wait(|h| match h {
         Heard::Accepted(other, _) if *other != link => Some(*other),
         _ => None,
     });
     let other = other.await;
     for n in 0..1000 {
-        leader.links.send(other, &proposal(n, 100));
-        leader.links.send(link, &proposal(n, 100));
+        leader.send(other, &proposal(n, 100));
+        leader.send(link, &proposal(n, 100));
     }
     learner.gets(OUT, proposal(999, 100)).await;
     let before = made.load(Relaxed);
@@ -261,7 +268,7 @@ async fn a_peer_that_leaves_too_much_unread_is_given_up() {
     let (leader, _, _learner, link) =
         leader(LinkSettings { backlog: 1_000_000, ..LinkSettings::default() }).await;
     for n in 0..200_000 {
-        leader.links.send(link, &proposal(n, 1000));
+        leader.send(link, &proposal(n, 1000));
         assert!(leader.links.backlog(link) < 1_100_000);
         if n % 100 == 0 {
             tokio::task::yield_now().await;
@@ -311,11 +318,11 @@ async fn what_was_put_down_before_a_close_still_leaves() {
     // Bytes that nobody reads would make the kernel reset the connection.
     learner.write_all(&raw(&[Packet::Ack(Zxid(1)), Packet::Ack(Zxid(2))])).await.unwrap();
     for n in 0..1000 {
-        leader.links.send(link, &proposal(n, 1000));
+        leader.send(link, &proposal(n, 1000));
     }
-    leader.links.send(link, &Packet::CommitAndActivate(Zxid(1000), ServerId(2)));
+    leader.send(link, &Packet::CommitAndActivate(Zxid(1000), ServerId(2)));
     leader.links.close_all();
-    leader.links.send(link, &proposal(1001, 1000));
+    leader.send(link, &proposal(1001, 1000));
     let mut all = Vec::new();
     soon(learner.read_to_end(&mut all)).await.unwrap();
     let mut want: Vec<_> = (0..1000).map(|n| proposal(n, 1000)).collect();
@@ -325,10 +332,38 @@ async fn what_was_put_down_before_a_close_still_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_packets_for_learners_it_is_told_how_they_waited() {
+    let (leader, place, mut learner, link) = leader(LinkSettings::default()).await;
+    // Behind something that leaves later, none of them leaves by itself.
+    leader.links.stream(link, long(200).1);
+    (0..2001).for_each(|n| leader.send(link, &proposal(n, 10)));
+    let reading = tokio::spawn(async move {
+        let mut chunk = vec![0; 1 << 20];
+        while learner.read(&mut chunk).await.is_ok_and(|n| n > 0) {}
+    });
+    let left = leader.scribe.wait(|h| if let Heard::Left(_, left) = h { Some(left.clone()) } else { None });
+    let want = Left { packets: 2001, ahead: 2000 * 2001 / 2, fewest: 0, most: 2000, marked: vec![NOW; 3] };
+    assert_eq!(left.await, want);
+    leader.send(link, &Packet::UpToDate);
+    let last = leader.scribe.wait(|h| match h {
+        Heard::Left(_, left) if left.packets == 1 => Some(left.clone()),
+        _ => None,
+    });
+    assert_eq!(last.await, Left { packets: 1, ahead: 0, fewest: 0, most: 0, marked: vec![] });
+    // A learner's own packets are of no interest.
+    let other = side(LinkSettings::default());
+    other.links.connect(OUT, vec![place], SOON);
+    other.send(OUT, &introduction(2));
+    leader.scribe.wait(|h| matches!(h, Heard::Packet(l, _) if *l != link).then_some(())).await;
+    assert_eq!(other.scribe.count(|h| matches!(h, Heard::Left(..))), 0);
+    reading.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_follows_half_of_a_stream() {
     let (leader, _, mut learner, link) = leader(LinkSettings::default()).await;
     leader.links.stream(link, long(2000).1);
-    leader.links.send(link, &Packet::UpToDate);
+    leader.send(link, &Packet::UpToDate);
     tokio::time::sleep(Duration::from_millis(50)).await;
     leader.links.close(link);
     let mut all = Vec::new();

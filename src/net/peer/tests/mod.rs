@@ -4,7 +4,7 @@ mod links;
 mod mesh;
 
 use super::place::{Door, Place};
-use super::service::{Fed, PeerService, SnapshotSink};
+use super::service::{Fed, Left, PeerService, SnapshotSink};
 use crate::replica::zab::{Notification, Packet, PeerState, Vote};
 use crate::types::{Epoch, LinkId, ServerId, Zxid};
 use bytes::Bytes;
@@ -26,6 +26,7 @@ enum Heard {
     Accepted(LinkId, bool),
     Connected(LinkId),
     Packet(LinkId, Packet),
+    Left(LinkId, Left),
     Lost(LinkId, String),
     /// A snapshot was read to its end: so many bytes.
     Tree(LinkId, Zxid, usize),
@@ -119,6 +120,9 @@ impl PeerService for Told {
     fn packets(&self, link: LinkId, packets: Vec<Packet>) {
         assert!(!packets.is_empty());
         packets.into_iter().for_each(|packet| self.0.note(Heard::Packet(link, packet)));
+    }
+    fn left(&self, link: LinkId, left: Left) {
+        self.0.note(Heard::Left(link, left));
     }
     fn lost(&self, link: LinkId, reason: String) {
         self.0.note(Heard::Lost(link, reason));

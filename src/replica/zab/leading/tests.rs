@@ -292,6 +292,27 @@ fn a_leader_goes_when_no_quorum_is_heard_of() {
 }
 
 #[test]
+fn a_leader_that_waits_for_epochs_goes_when_a_voter_has_voted_again_for_too_long() {
+    let mut rig = Rig::new(THREE, Zxid::ZERO);
+    rig.me.ensemble.epoch_wait = Some(Millis(500));
+    rig.step(Input::Listening(true));
+    let (state, vote, config) = (PeerState::Looking, rig.me.vote, bytes::Bytes::new());
+    let vote = Notification { state, vote, round: 1, version: 2, config };
+    let heard = |rig: &mut Rig, at, from| {
+        rig.at(at);
+        let mut out = Vec::new();
+        let mut ctx = Ctx { now: rig.now, tree: &rig.tree, me: &mut rig.me, out: &mut out };
+        let flow = rig.role.heard(&mut ctx, ServerId(from), &vote);
+        let deserted = out.iter().any(|e| matches!(e, Effect::Deserted(who) if who.0 == from));
+        assert_eq!(deserted, flow != Flow::Stay);
+        deserted
+    };
+    assert!(!heard(&mut rig, 499, 1));
+    assert!(!heard(&mut rig, 500, 9), "it has no vote");
+    assert!(heard(&mut rig, 500, 1));
+}
+
+#[test]
 fn a_leader_goes_when_its_own_disk_does_not_get_further() {
     let mut rig = Rig::serving(&[1, 2]);
     let beat = |rig: &mut Rig, at| {
