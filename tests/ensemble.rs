@@ -20,6 +20,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// Ports are these and the member's number: not the usual ones, which somebody may have open on every address.
+const CLIENTS: usize = 21_180;
+const QUORUM: usize = 22_880;
+const ELECTION: usize = 23_880;
+
 /// Nothing takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -73,7 +78,7 @@ impl Ensemble {
         let lines: String = (1..=votes.len())
             .map(|n| {
                 let role = if votes[n - 1] { "participant" } else { "observer" };
-                format!("server.{n}={net}:{}:{}:{role}\n", 2880 + n, 3880 + n)
+                format!("server.{n}={net}:{}:{}:{role}\n", QUORUM + n, ELECTION + n)
             })
             .collect();
         std::fs::create_dir_all(at.join("data")).unwrap();
@@ -82,7 +87,7 @@ impl Ensemble {
             "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\nclientPortAddress={net}\n\
              4lw.commands.whitelist=*\nadmin.enableServer=false\n{more}\n{lines}",
             at.join("data").display(),
-            2180 + n,
+            CLIENTS + n,
         );
         std::fs::write(at.join("zoo.cfg"), text).unwrap();
     }
@@ -117,7 +122,7 @@ impl Ensemble {
     }
 
     fn dial(&self, n: usize) -> Option<TcpStream> {
-        dial(&self.net, 2180 + u16::try_from(n).unwrap())
+        dial(&self.net, CLIENTS + n)
     }
 
     fn word(&self, n: usize, word: &str) -> Option<String> {
@@ -155,8 +160,8 @@ impl Ensemble {
     }
 }
 
-fn dial(net: &str, port: u16) -> Option<TcpStream> {
-    let stream = TcpStream::connect((net, port)).ok()?;
+fn dial(net: &str, port: usize) -> Option<TcpStream> {
+    let stream = TcpStream::connect((net, u16::try_from(port).unwrap())).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     Some(stream)
@@ -301,9 +306,9 @@ fn a_wiped_member_takes_a_snapshot_and_strangers_at_the_ports_change_nothing() {
     }
     let noise: Vec<u8> =
         (0..5000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-    for port in (2881..=2884).chain(3881..=3884) {
+    for port in (1..=4).flat_map(|n| [QUORUM + n, ELECTION + n]) {
         for length in [1, 3, 8, 40, 5000] {
-            if let Ok(mut stream) = TcpStream::connect((servers.net.as_str(), port)) {
+            if let Some(mut stream) = dial(&servers.net, port) {
                 let _ = stream.write_all(&noise[..length]);
             }
         }
