@@ -107,13 +107,7 @@ fn server(arguments: Vec<String>, properties: SystemProperties, log: &LogArgs) -
             return error.exit_code();
         }
     };
-    // A task that has panicked leaves a server that looks alive and is not: the others must see that it is gone.
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        tracing::error!("A part of the server has failed; stopping: {panic}");
-        quoll::server::shutdown::abort();
-    }));
+    stop_with_any_part();
     match quoll::server::run(&settings) {
         Ok(code) => code,
         Err(error) => {
@@ -121,6 +115,16 @@ fn server(arguments: Vec<String>, properties: SystemProperties, log: &LogArgs) -
             error.exit_code()
         }
     }
+}
+
+/// A task that has panicked leaves a server that looks alive and is not: the others must see that it is gone.
+fn stop_with_any_part() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        tracing::error!("A part of the server has failed; stopping: {panic}");
+        quoll::server::shutdown::abort();
+    }));
 }
 
 fn check(file: PathBuf, json: bool, properties: SystemProperties) -> u8 {
@@ -146,4 +150,40 @@ fn start_log(log: &LogArgs) -> Result<(), String> {
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Stdio;
+
+    /// Row 31 of docs/RELIABILITY.md. The process that fails is this very test, once more.
+    #[test]
+    fn a_panic_in_any_thread_or_task_ends_the_process() {
+        const ASKED: &str = "QUOLL_TEST_FAILING_PART";
+        match std::env::var(ASKED).ok().as_deref() {
+            Some("thread") => {
+                stop_with_any_part();
+                let _ = std::thread::spawn(|| panic!("on purpose")).join();
+            }
+            Some(_) => {
+                stop_with_any_part();
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+                let _ = runtime.block_on(runtime.spawn(async { panic!("on purpose") }));
+            }
+            None => {
+                for part in ["thread", "task"] {
+                    let status = std::process::Command::new(std::env::current_exe().unwrap())
+                        .args(["--exact", "tests::a_panic_in_any_thread_or_task_ends_the_process"])
+                        .env(ASKED, part)
+                        .stdout(Stdio::null())
+                        .stderr(Stdio::null())
+                        .status()
+                        .unwrap();
+                    assert_eq!(status.signal(), Some(6), "a {part} that panics: {status}");
+                }
+            }
+        }
+    }
 }

@@ -473,6 +473,26 @@ fn the_oracle_sees_a_lying_disk() {
     assert!(outcome.is_err());
 }
 
+/// What a killed process had written is read by the next one, whether a sync had covered it or not. It counts from then
+/// on, so it must not be lost with the power.
+#[test]
+fn what_a_killed_process_left_is_made_durable() {
+    let mut d = Driver::new(2, Compression::Plain);
+    let mut work = d.start();
+    d.batch(&mut work, 3);
+    d.sim.inject(Fault::LyingSync, 0);
+    d.batch(&mut work, 2);
+    drop(work);
+    d.sim.heal();
+    assert!(!d.sim.unsynced(d.sim.recorded()).is_empty());
+    let (got, _) = recover(&d.sim, &d.options).unwrap();
+    assert_eq!(got, d.history);
+    let prefix = d.sim.recorded();
+    let dropped = d.sim.unsynced(prefix).into_iter().collect();
+    let without_power = d.sim.crash(&CrashPlan { prefix, dropped, torn: None });
+    assert_eq!(recover(&without_power, &d.options).unwrap().0, got);
+}
+
 /// One altered byte, anywhere: the whole history or a refusal, never less than was acknowledged.
 #[test]
 fn every_flipped_byte_is_survived_or_refused() {

@@ -318,6 +318,68 @@ fn tests_that_compat_names_exist() {
     }
 }
 
+/// The text of every file below `dir`, but for what is built or fetched.
+fn texts(dir: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !["target", ".cache", "node_modules", "__pycache__"].iter().any(|name| path.ends_with(name)) {
+                texts(&path, into);
+            }
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            into.push_str(&text);
+        }
+    }
+}
+
+/// What is wrong with the tests that a table of known failures names; and how many it names.
+fn tests_that_are_not_there(table: &str) -> (Vec<String>, usize) {
+    let mut code = String::new();
+    ["src", "tests", "jute"].iter().for_each(|dir| texts(&top().join(dir), &mut code));
+    let (sequences, mut gone, mut seen) = (sequences(), Vec::new(), 0);
+    for cells in rows(table).filter(|cells| !matches!(cells[0], "Row" | "CVE")) {
+        let names: Vec<_> = cells.get(2).copied().map(ticked).into_iter().flatten().collect();
+        if names.is_empty() && !cells.get(2).is_some_and(|cell| cell.starts_with("Not applicable until ")) {
+            gone.push(format!("{} has no test", cells[0]));
+        }
+        for name in names {
+            seen += 1;
+            let is_there = match name.split_once('/') {
+                None => code.contains(&format!("fn {name}(")),
+                Some(("differential", sequence)) => sequences.contains(&format!("\"{sequence}\"")),
+                Some((suite, check)) => {
+                    let (dir, mut text) = (top().join("compat-tests/suites").join(suite), String::new());
+                    if dir.is_dir() {
+                        texts(&dir, &mut text);
+                    }
+                    text.contains(check)
+                }
+            };
+            if !is_there {
+                gone.push(format!("{}: there is no {name}", cells[0]));
+            }
+        }
+    }
+    (gone, seen)
+}
+
+#[test]
+fn every_known_failure_has_its_test() {
+    let table = section(&read("docs/RELIABILITY.md"), "Known failures");
+    let (gone, seen) = tests_that_are_not_there(&table);
+    none(&gone);
+    assert!(seen > 60, "{seen}");
+    let numbers: Vec<_> =
+        rows(&table).flat_map(|cells| cells[0].split(", ")).filter_map(|n| n.parse().ok()).collect();
+    assert_eq!(numbers.iter().copied().collect::<BTreeSet<u32>>(), (1..=36).collect(), "rows");
+    let advisories =
+        rows(&table).filter(|cells| cells[0].starts_with("20") && cells[0].contains('-')).count();
+    assert_eq!(advisories, 9);
+    let bad = "| 1 | x | `no_such_test` |\n| 2 | x | `hostile/no such check` |\n| 3 | x | |\n\
+               | 4 | x | `differential/no-such` |\n| 5 | x | Not applicable until then |";
+    assert_eq!(tests_that_are_not_there(bad).0.len(), 4, "the check can fail");
+}
+
 /// The records of a table in `jute`: name, then the fields in order.
 fn records(source: &str) -> Vec<(String, Vec<String>)> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();

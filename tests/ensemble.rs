@@ -10,12 +10,20 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "ensemble/rows.rs"]
+mod rows;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// Ports are these and the member's number: not the usual ones, which somebody may have open on every address.
+const CLIENTS: usize = 21_180;
+const QUORUM: usize = 22_880;
+const ELECTION: usize = 23_880;
 
 /// Nothing takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,28 +64,32 @@ impl Ensemble {
         let home = tempfile::tempdir().unwrap();
         let (pid, own) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let net = format!("127.{}.{}.{}", 1 + own % 250, pid / 250 % 250, 1 + pid % 250);
-        let lines: String = (1..=votes.len())
-            .map(|n| {
-                let role = if votes[n - 1] { "participant" } else { "observer" };
-                format!("server.{n}={net}:{}:{}:{role}\n", 2880 + n, 3880 + n)
-            })
-            .collect();
         let mut ensemble = Self { home, net, running: votes.iter().map(|_| None).collect() };
         for n in 1..=votes.len() {
-            let at = ensemble.at(n);
-            std::fs::create_dir_all(at.join("data")).unwrap();
-            std::fs::write(at.join("data/myid"), n.to_string()).unwrap();
-            let text = format!(
-                "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\nclientPortAddress={}\n\
-                 4lw.commands.whitelist=*\nadmin.enableServer=false\n{more}\n{lines}",
-                at.join("data").display(),
-                2180 + n,
-                ensemble.net,
-            );
-            std::fs::write(at.join("zoo.cfg"), text).unwrap();
+            ensemble.write(n, votes, more);
             ensemble.run(n);
         }
         ensemble
+    }
+
+    /// The files with which a member starts: these are the members.
+    fn write(&self, n: usize, votes: &[bool], more: &str) {
+        let (at, net) = (self.at(n), &self.net);
+        let lines: String = (1..=votes.len())
+            .map(|n| {
+                let role = if votes[n - 1] { "participant" } else { "observer" };
+                format!("server.{n}={net}:{}:{}:{role}\n", QUORUM + n, ELECTION + n)
+            })
+            .collect();
+        std::fs::create_dir_all(at.join("data")).unwrap();
+        std::fs::write(at.join("data/myid"), n.to_string()).unwrap();
+        let text = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\nclientPortAddress={net}\n\
+             4lw.commands.whitelist=*\nadmin.enableServer=false\n{more}\n{lines}",
+            at.join("data").display(),
+            CLIENTS + n,
+        );
+        std::fs::write(at.join("zoo.cfg"), text).unwrap();
     }
 
     fn at(&self, n: usize) -> PathBuf {
@@ -86,7 +98,9 @@ impl Ensemble {
 
     fn run(&mut self, n: usize) {
         let log = std::fs::File::options().create(true).append(true).open(self.at(n).join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_quoll"))
+        // A file that may not grow is an error to a write, as any other, and no signal.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_quoll")])
             .args(["-Dreadonlymode.enabled=true", "server"])
             .arg(self.at(n).join("zoo.cfg"))
             .stdout(log)
@@ -108,10 +122,7 @@ impl Ensemble {
     }
 
     fn dial(&self, n: usize) -> Option<TcpStream> {
-        let stream = TcpStream::connect((self.net.as_str(), 2180 + u16::try_from(n).unwrap())).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Some(stream)
+        dial(&self.net, CLIENTS + n)
     }
 
     fn word(&self, n: usize, word: &str) -> Option<String> {
@@ -145,7 +156,29 @@ impl Ensemble {
     }
 
     fn greet(&self, n: usize, session: i64, passwd: [u8; 16], read_only: bool) -> Option<Client> {
-        let mut client = Client { stream: self.dial(n)?, session, passwd, xid: 0, read_only };
+        Client::greet(self.dial(n)?, session, passwd, read_only)
+    }
+}
+
+fn dial(net: &str, port: usize) -> Option<TcpStream> {
+    let stream = TcpStream::connect((net, u16::try_from(port).unwrap())).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Some(stream)
+}
+
+struct Client {
+    stream: TcpStream,
+    session: i64,
+    passwd: [u8; 16],
+    xid: i32,
+    read_only: bool,
+}
+
+impl Client {
+    /// The session, or a new one, unless it is refused.
+    fn greet(stream: TcpStream, session: i64, passwd: [u8; 16], read_only: bool) -> Option<Self> {
+        let mut client = Self { stream, session, passwd, xid: 0, read_only };
         let mut body = vec![0; 12];
         body.extend_from_slice(&8000_i32.to_be_bytes());
         body.extend_from_slice(&session.to_be_bytes());
@@ -159,17 +192,7 @@ impl Ensemble {
         client.read_only = answer.get(36) == Some(&1);
         (client.session != 0).then_some(client)
     }
-}
 
-struct Client {
-    stream: TcpStream,
-    session: i64,
-    passwd: [u8; 16],
-    xid: i32,
-    read_only: bool,
-}
-
-impl Client {
     fn send(&mut self, body: &[u8]) -> Option<()> {
         let mut frame = i32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
         frame.extend_from_slice(body);
@@ -283,9 +306,9 @@ fn a_wiped_member_takes_a_snapshot_and_strangers_at_the_ports_change_nothing() {
     }
     let noise: Vec<u8> =
         (0..5000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-    for port in (2881..=2884).chain(3881..=3884) {
+    for port in (1..=4).flat_map(|n| [QUORUM + n, ELECTION + n]) {
         for length in [1, 3, 8, 40, 5000] {
-            if let Ok(mut stream) = TcpStream::connect((servers.net.as_str(), port)) {
+            if let Some(mut stream) = dial(&servers.net, port) {
                 let _ = stream.write_all(&noise[..length]);
             }
         }

@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "server/rows.rs"]
+mod rows;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -38,6 +41,11 @@ impl Drop for Server {
 
 impl Server {
     fn start(more: &str) -> Self {
+        Self::start_telling("info", more)
+    }
+
+    /// With this much in its log.
+    fn start_telling(level: &str, more: &str) -> Self {
         // As many descriptors as there may be, for this process and the one that it starts.
         let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         files.current = files.maximum;
@@ -51,19 +59,25 @@ impl Server {
         );
         std::fs::write(&file, text).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_quoll"))
-            .arg("server")
+            .args(["--log-level", level, "server"])
             .arg(&file)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut first = Vec::new();
         let port = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split_once("binding to port 127.0.0.1:")?.1.trim().parse().ok())
+            .find_map(|line| {
+                let port =
+                    line.split_once("binding to port 127.0.0.1:").and_then(|(_, p)| p.trim().parse().ok());
+                first.push(line);
+                port
+            })
             .expect("a line that names the port");
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(first));
         let into = Arc::clone(&log);
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| into.lock().unwrap().push(line));

@@ -170,13 +170,17 @@ impl Store {
 }
 
 impl Opened {
-    /// Loads everything into `sink`. May be repeated.
+    /// Loads everything into `sink`, and makes durable what was loaded. May be repeated.
     pub fn recover(
         &self,
         sink: &mut dyn Restore,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Recovered, StoreError> {
-        recover::recover(&self.dir, &self.options, sink, progress)
+        let found = recover::recover(&self.dir, &self.options, sink, progress)?;
+        if self.options.force_sync {
+            recover::make_durable(&self.dir)?;
+        }
+        Ok(found)
     }
 
     /// Nothing was ever written here: no history, and no promise to a leader.

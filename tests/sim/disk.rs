@@ -342,6 +342,17 @@ pub fn flip(files: &SimFiles, rng: &mut Rng) -> Option<String> {
     Some(format!("bit of byte {at} of {} in {}", content, file.name))
 }
 
+/// Changes one bit of this file, and says which. `None` if it is not there.
+pub fn flip_in(files: &SimFiles, name: &str, rng: &mut Rng) -> Option<String> {
+    use quoll::store::Files as _;
+    let path = Path::new(HOME).join("version-2").join(name);
+    let mut bytes = files.read(&path, usize::MAX).ok().filter(|bytes| !bytes.is_empty())?;
+    let at = rng.index(bytes.len());
+    bytes[at] ^= 1 << rng.below(8);
+    files.plant(&path, &bytes);
+    Some(format!("byte {at} of {name} is {:#x}", bytes[at]))
+}
+
 /// Puts a history there that ends at `last`, with an empty tree.
 pub fn begin_at(files: &SimFiles, last: Zxid) {
     use quoll::store::Files as _;

@@ -167,7 +167,7 @@ impl World {
 
     /// May this server's data go? Only if a quorum can do without it: all that it may have acknowledged, and the
     /// newest epoch it may have promised, must be with enough of the others.
-    fn can_lose(&self, n: usize) -> bool {
+    pub fn can_lose(&self, n: usize) -> bool {
         let reconfigured = self.counts[Kind::Reconfig as usize] > 0;
         if self.plan.hierarchical || reconfigured || self.servers.iter().any(|s| s.damaged) {
             return false;

@@ -2,15 +2,18 @@
 //!
 //! Each runs a few dozen plans that hold nothing but what the row is about, and sees that it really came up.
 
+use super::disk::{flip, flip_in};
 use super::plan::{Kind, Plan, Step};
+use super::rng::Rng;
 use super::runner::run_with;
-use super::world::{SECOND, World};
+use super::world::{Happening, SECOND, World};
+use crate::check::history::Op;
 use quoll::replica::Stage;
 
 /// A plan of these faults only, one after the other.
 fn plan(seed: u64, kinds: &[Kind], every: u64, lasts: u64) -> Plan {
     let mut plan = Plan::quiet(seed);
-    let mut rng = super::rng::Rng::new(seed, 77);
+    let mut rng = Rng::new(seed, 77);
     let mut at = 2 * SECOND;
     while at < plan.calm {
         let kind = *rng.pick(kinds);
@@ -44,6 +47,10 @@ fn run(
 
 fn of(kinds: &'static [Kind]) -> impl Fn(&World) -> u64 {
     move |world| kinds.iter().map(|k| world.counts[*k as usize]).sum()
+}
+
+fn leads(world: &World, n: usize) -> bool {
+    world.servers[n].live.as_ref().is_some_and(|l| l.stage == Stage::Leading { serving: true })
 }
 
 const SHORT: u64 = SECOND / 5;
@@ -151,9 +158,6 @@ fn row_13_a_new_leader_comes_soon_although_others_are_silent() {
         (plan.voters, plan.tick, plan.calm) = (voters, 200, 3 * SECOND);
         let mut world = World::new(plan);
         world.run_until(3 * SECOND, |_| false);
-        let leads = |w: &World, n: usize| {
-            w.servers[n].live.as_ref().is_some_and(|l| l.stage == Stage::Leading { serving: true })
-        };
         let leader = (0..voters).find(|n| leads(&world, *n)).expect("a leader");
         let files = world.servers[leader].files.clone();
         world.stop(leader, files, true);
@@ -162,6 +166,102 @@ fn row_13_a_new_leader_comes_soon_although_others_are_silent() {
         let limit = from + 2 * 5 * 200_000;
         let found = world.run_until(limit, |w| (0..voters).any(|n| n != leader && leads(w, n)));
         assert!(found, "no leader of {voters} after {} ms", (world.now - from) / 1000);
+    }
+}
+
+/// Bits of logs, snapshots and epoch files, on whichever of three: what is served is right, or the server leaves and
+/// takes everything from the others. `tests/crash.rs` changes every byte, and looks at one server alone.
+#[test]
+fn row_20_a_changed_bit_on_one_server_loses_nothing() {
+    let (mut changed, mut left) = ([0; 3], 0);
+    for seed in 1..=60 {
+        let mut rng = Rng::new(seed, 78);
+        let mut plan = Plan::quiet(seed);
+        (plan.tick, plan.snap_count, plan.calm) = (200, 60, 6 * SECOND);
+        let mut world = World::new(plan);
+        world.run_until(2 * SECOND + rng.below(SECOND), |_| false);
+        let n = rng.index(3);
+        // What only this server and a quorum's least have must not be hit: nobody could give it back.
+        let limit = world.now + SECOND;
+        if !world.run_until(limit, |w| w.can_lose(n)) {
+            continue;
+        }
+        let files = world.servers[n].live.as_ref().expect("it runs").disk.kill(&mut rng);
+        let kind = (seed % 3) as usize;
+        let flipped = match kind {
+            0 => flip(&files, &mut rng),
+            1 => flip_in(&files, "acceptedEpoch", &mut rng),
+            _ => flip_in(&files, "currentEpoch", &mut rng),
+        };
+        let Some(what) = flipped else { continue };
+        world.stop(n, files, false);
+        world.servers[n].damaged = true;
+        let life = world.servers[n].life;
+        world.after(SECOND / 10, Happening::Start(n, life));
+        // Whoever refuses to start gets an empty disk at once, and starts again a tenth of a second later.
+        world.run_until(world.now + SECOND * 3 / 20, |_| false);
+        left += u64::from(world.servers[n].blank);
+        let failure = world.run().failure;
+        assert_eq!(failure, None, "seed {seed}, server {}: {what}", n + 1);
+        changed[kind] += 1;
+    }
+    assert!(changed.iter().all(|n| *n > 10) && left > 10, "{changed:?} were changed, {left} left");
+}
+
+#[test]
+fn row_21_a_disk_that_is_full_in_a_write_a_cut_or_a_snapshot_splits_nothing() {
+    let kinds = [Kind::NoSpace, Kind::NoSpace, Kind::Isolation];
+    run(30, &kinds, SECOND, 2 * SECOND, |p| (p.tick, p.pipeline) = (200, 8), of(&[Kind::NoSpace]));
+    let snapshots = |p: &mut Plan| (p.tick, p.force_snapshots, p.snap_count) = (200, true, 15);
+    run(20, &[Kind::NoSpace, Kind::Kill], SECOND / 2, SECOND, snapshots, of(&[Kind::NoSpace]));
+}
+
+/// Writes through others than `but` that were asked for in this time: how many, and the time that 99 of 100 took.
+fn writes(world: &World, but: usize, time: std::ops::Range<u64>) -> (usize, u64) {
+    let is_write =
+        |op: &Op| matches!(op, Op::Create { .. } | Op::Delete { .. } | Op::Set { .. } | Op::Multi(_));
+    let calls = world.history.calls.iter();
+    let calls = calls.filter(|c| c.server != but as i64 + 1 && time.contains(&c.invoke) && is_write(&c.op));
+    let mut took: Vec<u64> = calls.filter_map(|c| Some(c.done.as_ref()?.at - c.invoke)).collect();
+    took.sort_unstable();
+    (took.len(), took.get(took.len() * 99 / 100).copied().unwrap_or(u64::MAX))
+}
+
+#[test]
+fn row_25_a_slow_disk_of_a_follower_slows_nobody_down_and_a_leader_hands_over() {
+    for (seed, stall) in [(1, 2), (2, 5), (3, 10), (4, 30)] {
+        let mut plan = Plan::quiet(seed);
+        (plan.clients, plan.pipeline, plan.think, plan.calm) = (6, 1, 20_000, 60 * SECOND);
+        let mut world = World::new(plan);
+        world.run_until(12 * SECOND, |_| false);
+        let leader = (0..3).find(|n| leads(&world, *n)).expect("a leader");
+        let slow = (leader + 1) % 3;
+        let (from, until) = (world.now, world.now + stall * SECOND);
+        world.servers[slow].slow_disk_until = until;
+        world.run_until(until, |_| false);
+        let (count, before) = writes(&world, slow, 2 * SECOND..from);
+        let (kept, during) = writes(&world, slow, from..until);
+        let expected = count as u64 * stall / 10;
+        assert!(kept as u64 > expected / 2, "{kept} writes in {stall} s, {count} in 10 s before");
+        assert!(during <= 2 * before, "{stall} s: {during} us, {before} us before");
+        assert!(leads(&world, leader), "the leader stays");
+        assert_eq!(world.run().failure, None, "seed {seed}");
+    }
+    for seed in 1..=5 {
+        let mut plan = Plan::quiet(seed);
+        (plan.tick, plan.calm) = (200, 40 * SECOND);
+        let mut world = World::new(plan);
+        world.run_until(4 * SECOND, |_| false);
+        let leader = (0..3).find(|n| leads(&world, *n)).expect("a leader");
+        let until = world.now + 30 * SECOND;
+        world.servers[leader].slow_disk_until = until;
+        // Five ticks to see it, and as much again for the election.
+        let limit = world.now + 2 * 2 * 5 * 200_000;
+        let found = world.run_until(limit, |w| (0..3).any(|n| n != leader && leads(w, n)));
+        assert!(found, "seed {seed}: nobody took over");
+        world.started_writing = world.now;
+        assert!(world.run_until(until, World::has_written), "seed {seed}: nothing was written");
+        assert_eq!(world.run().failure, None, "seed {seed}");
     }
 }
 

@@ -335,3 +335,31 @@ pub(super) fn check_ensemble(reader: &Reader, quorum: &Quorum, mode: Mode) -> Re
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{RealWorld, Source, SystemProperties, load};
+
+    /// CVE-2018-8012: who thinks that servers prove who they are must not run without it.
+    #[test]
+    fn protection_between_servers_that_is_not_there_is_refused() {
+        let of = |more: &str| {
+            let lines = "dataDir=/nowhere\ninitLimit=5\nsyncLimit=2\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+            let source = Source::Text("./zoo.cfg".to_owned(), format!("{lines}{more}\n").into_bytes());
+            let error = load(&source, SystemProperties::default(), &RealWorld).unwrap_err();
+            (error.exit_code(), error.to_string())
+        };
+        let asked =
+            ["quorum.auth.enableSasl=true", "sslQuorum=true", "portUnification=true", "oraclePath=/nowhere"];
+        for line in asked {
+            let (code, text) = of(line);
+            let key = line.split('=').next().unwrap();
+            assert!(
+                code == 2 && text.contains("Quoll does not have") && text.contains(key),
+                "{code}: {text}"
+            );
+        }
+        let (_, text) = of("");
+        assert!(text.contains("myid file is missing"), "without them it gets further: {text}");
+    }
+}
