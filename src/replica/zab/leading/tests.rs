@@ -270,7 +270,8 @@ fn a_sync_is_answered_before_the_commit_of_what_came_behind_it() {
     rig.packet(2, Rig::request(7, 9, b"", true));
     rig.write(6, "/b");
     rig.flushed(z(1, 2));
-    assert_eq!(rig.packet(2, Packet::Ack(z(1, 2))), "?");
+    let both = "1<COMMIT 1:1; 2<COMMIT 1:1; commit 1:1 for 4; synced 5; 2<SYNC; 1<COMMIT 1:2; 2<COMMIT 1:2; commit 1:2 for 6";
+    assert_eq!(rig.packet(2, Packet::Ack(z(1, 2))), both);
     assert_eq!(rig.packet(2, Packet::Pong(z(1, 0), vec![])), "", "there is nothing left to confirm");
 }
 
