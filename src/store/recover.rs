@@ -85,7 +85,7 @@ pub struct Recovered {
     /// The snapshot holds effects of transactions up to here, but the logs end before: the tree is a mixture
     /// until a leader has sent the rest.
     pub uncovered: Option<Zxid>,
-    /// The history was ended at a gap between these two, by [`HolePolicy::EndHistory`](super::HolePolicy::EndHistory).
+    /// The history was ended at a gap between these two, by [`HolePolicy::EndHistory`].
     pub hole: Option<(Zxid, Zxid)>,
     /// Logs without a snapshot were trusted: write a snapshot soon.
     pub trusted_empty: bool,
