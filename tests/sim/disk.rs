@@ -241,7 +241,7 @@ impl Disk {
         let end = self.files.recorded();
         let prefix = rng.range(self.told as u64, end as u64 + 1) as usize;
         self.files.heal();
-        self.files.crash(&CrashPlan { prefix, ..CrashPlan::default() })
+        self.files.cut_off(prefix)
     }
 
     /// What a power failure leaves: of what no sync covers, anything. `lying`: the last syncs of the log were none.

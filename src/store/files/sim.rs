@@ -353,6 +353,29 @@ impl SimFiles {
         Self::with(disk)
     }
 
+    /// The disk that a process leaves which was killed behind its first `prefix` operations. It goes on: what no sync
+    /// covers yet can still be covered, or be lost when the power fails.
+    #[must_use]
+    pub fn cut_off(&self, prefix: usize) -> Self {
+        let pending: BTreeSet<usize> = self.unsynced(prefix).into_iter().collect();
+        let inner = self.0.lock();
+        let mut initial = inner.initial.clone();
+        initial.dirs.clone_from(&inner.now.dirs);
+        let mut ops = Vec::new();
+        for (i, op) in inner.ops.iter().take(prefix).enumerate() {
+            // What is pending came behind all that is durable of the same file and directory.
+            if pending.contains(&i) {
+                ops.push(op.clone());
+            } else {
+                initial.apply(op, None);
+            }
+        }
+        let mut now = initial.clone();
+        ops.iter().for_each(|op| now.apply(op, None));
+        let next_inode = inner.next_inode;
+        Self(Arc::new(Mutex::new(Inner { initial, now, ops, next_inode, ..Inner::default() })))
+    }
+
     /// A number that is the same for the same names and contents, to tell states apart.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
