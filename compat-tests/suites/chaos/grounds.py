@@ -23,7 +23,7 @@ SYNC_LIMIT = 4
 CONFIG = {"tickTime": str(TICK), "initLimit": "10", "syncLimit": str(SYNC_LIMIT), "snapCount": "3000"}
 # Longer than a leader may be silent.
 LONG = TICK * SYNC_LIMIT / 1000 * 1.6
-TMPFS = "24m"
+TMPFS = "96m"
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Ground:
 
     def follower(self) -> Member:
         leader = self.leader()
-        return self.random.choice([member for member in self.servers.others() if member is not leader])
+        return self.random.choice([member for member in self.servers.others() if member is not leader] or [leader])
 
     def some(self, count: int) -> list[Member]:
         return self.random.sample(self.servers.others(), count)

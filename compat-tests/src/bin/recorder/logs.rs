@@ -27,13 +27,16 @@ pub(crate) fn committed<'p>(
     let mut all: BTreeMap<i64, BTreeSet<Vec<u8>>> = BTreeMap::new();
     let mut steps: BTreeSet<(i64, i64)> = BTreeSet::new();
     for folder in folders {
+        let snapshots = numbered(folder, "snapshot.")?;
         let mut last: Option<i64> = None;
         for (zxid, payload) in records(folder)? {
             if let Some(last) = last {
                 if zxid <= last {
                     return Err(format!("{}: 0x{zxid:x} comes behind 0x{last:x}", folder.display()));
                 }
-                if follows(zxid, last) {
+                // A snapshot in between came from a leader, and with it what is missing here.
+                let behind_snapshot = || snapshots.range(last + 1..zxid).next().is_some();
+                if follows(zxid, last) && !(zxid > last + 1 && behind_snapshot()) {
                     steps.insert((last, zxid));
                 }
             }
@@ -63,22 +66,27 @@ fn follows(zxid: i64, last: i64) -> bool {
     zxid == last + 1 || (zxid >> 32 > last >> 32 && zxid & 0xffff_ffff == 1)
 }
 
-/// All sound records of a directory, in the order of its files.
-fn records(folder: &Path) -> Result<Vec<(i64, Vec<u8>)>, String> {
+/// Files of this kind, by the zxids they are named after.
+fn numbered(folder: &Path, kind: &str) -> Result<BTreeMap<i64, PathBuf>, String> {
     let place = folder.join("version-2");
     let entries = std::fs::read_dir(&place).map_err(|e| format!("{}: {e}", place.display()))?;
-    let mut files: Vec<(i64, PathBuf)> = Vec::new();
+    let mut files = BTreeMap::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if let Some(zxid) = name.to_str().and_then(|n| n.strip_prefix("log."))
+        if let Some(zxid) = name.to_str().and_then(|n| n.strip_prefix(kind))
             && let Ok(zxid) = i64::from_str_radix(zxid, 16)
         {
-            files.push((zxid, entry.path()));
+            files.insert(zxid, entry.path());
         }
     }
-    files.sort();
+    Ok(files)
+}
+
+/// All sound records of a directory, in the order of its files.
+fn records(folder: &Path) -> Result<Vec<(i64, Vec<u8>)>, String> {
+    let files = numbered(folder, "log.")?;
     let mut found = Vec::new();
-    for (_, path) in files {
+    for path in files.into_values() {
         let raw = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut at = HEADER;
         while let Some((zxid, payload)) = record(&raw, at) {
