@@ -21,7 +21,7 @@ from harness.server import (  # noqa: E402
     remove_tree,
     serves,
 )
-from harness.suite import TARGETS, Report, Suite, discover, run_suite, turns_of  # noqa: E402
+from harness.suite import TARGETS, Report, Suite, discover, failed_twice, run_suite, turns_of  # noqa: E402
 
 
 def main() -> int:
@@ -101,7 +101,9 @@ def run_all(suites: list[Suite], options: argparse.Namespace) -> int:
             # It is no suspect, and has bugs of its own: what it does once in a while is no verdict on a check. What it
             # does twice is one.
             print(f"suite {suite.name}: the reference gets a second chance", flush=True)
-            report = run_one(suite, target, env, options)
+            first, report = report, run_one(suite, target, env, options)
+            report.failed = failed_twice(first, report)
+            print(f"suite {suite.name}: {report.failed} checks failed both times", flush=True)
         passed += report.passed
         failed += report.failed
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -217,6 +217,16 @@ def run_suite(suite: Suite, env: dict[str, str], work: Path, server: Server | No
     return judge(code, suite.timeout, out.read_text(errors="replace"), err.read_text(errors="replace"), seconds)
 
 
+def failed_twice(first: Report, second: Report) -> int:
+    """How many checks failed in both runs. A run that ended otherwise than by its own verdict is one more."""
+    names = {name_of(failure) for failure in first.failures}
+    return sum(name_of(failure) in names for failure in second.failures) + bool(second.trouble)
+
+
+def name_of(failure: str) -> str:
+    return failure.partition(": ")[0]
+
+
 def attend(process: subprocess.Popen, control: Control | None, deadline: float) -> int | None:
     """Serve the control socket until the suite ends; its exit code, or None when its time is over."""
     while (code := process.poll()) is None:

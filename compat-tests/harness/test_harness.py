@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from harness.server import HarnessError, Settings
-from harness.suite import Report, Suite, judge, load, run_suite
+from harness.suite import Report, Suite, failed_twice, judge, load, run_suite
 
 
 def verdict(code: int | None, output: str) -> Report:
@@ -43,6 +43,18 @@ class Verdicts(unittest.TestCase):
                 report = verdict(code, output)
                 self.assertGreater(report.failed, 0)
                 self.assertTrue(report.trouble)
+
+
+class SecondChances(unittest.TestCase):
+    def test_only_what_fails_both_times_counts(self):
+        one = verdict(1, "not ok a: this\nnot ok b: that\n0 passed, 2 failed\n")
+        two = verdict(1, "ok a\nnot ok b: something else\nnot ok c: new\n1 passed, 2 failed\n")
+        self.assertEqual(failed_twice(one, two), 1)
+        self.assertEqual(failed_twice(one, verdict(0, "ok a\nok b\n2 passed, 0 failed\n")), 0)
+
+    def test_a_second_run_without_an_end_counts(self):
+        one = verdict(1, "not ok a: this\n0 passed, 1 failed\n")
+        self.assertEqual(failed_twice(one, verdict(None, "ok a\n")), 1)
 
 
 class Runs(unittest.TestCase):
