@@ -103,9 +103,17 @@ impl Item {
             }
     }
 
-    /// Does it wait for an answer of this number?
-    fn awaits(&self, xid: i32) -> bool {
-        matches!(self, Self::Write(_) | Self::Sync(_)) && self.xid() == xid
+    fn is_write(&self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+
+    fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync(_))
+    }
+
+    /// Does it wait for an answer of others?
+    fn is_open(&self) -> bool {
+        self.is_write() || self.is_sync()
     }
 }
 
@@ -182,22 +190,24 @@ impl Lane {
         self.push(Item::Sync(sync))
     }
 
-    /// What this number stands for, where no answer has come for it.
-    fn turn(&mut self, xid: i32) -> Turn<Item> {
+    /// What this number stands for among requests of this kind, where no answer has come for it. Clients may use a
+    /// number twice.
+    fn turn(&mut self, xid: i32, kind: fn(&Item) -> bool) -> Turn<Item> {
+        let awaits = |item: &Item| kind(item) && item.xid() == xid;
         match self.items.front() {
             _ if self.closed => Turn::Gone,
-            Some(front) if front.awaits(xid) => match self.pop() {
+            Some(front) if awaits(front) => match self.pop() {
                 Some((item, bytes)) => Turn::Now(item, bytes),
                 None => Turn::Gone,
             },
-            _ if self.items.iter().any(|item| item.awaits(xid)) => Turn::TooEarly,
+            _ if self.items.iter().any(awaits) => Turn::TooEarly,
             _ => Turn::Gone,
         }
     }
 
     /// A sync is done.
     pub fn complete_sync(&mut self, xid: i32) -> Turn<Held> {
-        match self.turn(xid) {
+        match self.turn(xid, Item::is_sync) {
             Turn::Now(Item::Sync(sync), bytes) => Turn::Now(sync, bytes),
             Turn::TooEarly => Turn::TooEarly,
             _ => Turn::Gone,
@@ -214,10 +224,10 @@ impl Lane {
             };
             Refused { xid, code, closes, large, bytes }
         };
-        match self.turn(xid) {
+        match self.turn(xid, Item::is_open) {
             Turn::Now(item, bytes) => Turn::Now(refused(&item), bytes),
             Turn::TooEarly => {
-                if let Some(item) = self.items.iter_mut().find(|item| item.awaits(xid)) {
+                if let Some(item) = self.items.iter_mut().find(|item| item.is_open() && item.xid() == xid) {
                     *item = Item::Refused(refused(item));
                 }
                 Turn::TooEarly
@@ -234,7 +244,7 @@ impl Lane {
 
     /// A write is done.
     pub fn complete(&mut self, xid: i32) -> Turn<Waiting> {
-        match self.turn(xid) {
+        match self.turn(xid, Item::is_write) {
             Turn::Now(Item::Write(write), bytes) => Turn::Now(write, bytes),
             Turn::TooEarly => Turn::TooEarly,
             _ => Turn::Gone,
@@ -329,6 +339,11 @@ mod tests {
         assert!(matches!(lane.complete(1), Turn::Now(..)));
         assert!(matches!(lane.refuse(1, ErrorCode::NoNode, true), Turn::Now(r, _) if r.closes));
         assert_eq!(lane.complete(1), Turn::Gone);
+        lane.push_sync(held(b"s", 2));
+        lane.push_write(write(2));
+        assert_eq!(lane.complete(2), Turn::TooEarly, "the sync of that number comes first");
+        assert!(matches!(lane.complete_sync(2), Turn::Now(..)));
+        assert!(matches!(lane.complete(2), Turn::Now(..)));
     }
 
     #[test]
