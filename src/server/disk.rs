@@ -6,9 +6,9 @@ use super::{shutdown, snapshotter};
 use crate::replica::Input;
 use crate::report::DirSizes;
 use crate::store::{DiskCommand, DiskEvent, Opened, Store, StoreError, Truncated};
-use crate::types::{Entry, Epoch, EpochFile, Zxid};
+use crate::types::{Entry, Epoch, EpochFile, Millis, Zxid};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -24,6 +24,8 @@ pub(super) struct DiskLog {
     history: Mutex<()>,
     /// Histories that were given up: a snapshot begun before one gives up, too.
     generation: AtomicU64,
+    /// Until when, on the monotonic clock, no snapshot is due.
+    pause: AtomicI64,
     /// Who waits for a change of the history; it holds `history`, so there is one at most.
     waiter: Mutex<Option<SyncSender<Changed>>>,
 }
@@ -110,6 +112,16 @@ impl DiskLog {
         self.generation.load(Relaxed) == generation
     }
 
+    /// No snapshot is due before this.
+    pub(super) fn pause_until(&self, at: Millis) {
+        self.pause.store(at.0, Relaxed);
+    }
+
+    /// Is it too early for a snapshot?
+    pub(super) fn pauses(&self, now: Millis) -> bool {
+        now.0 < self.pause.load(Relaxed)
+    }
+
     /// What the batch that has just become durable took.
     fn measure(&self, core: &Core) {
         let store = self.store.read();
@@ -164,5 +176,19 @@ impl Log for Arc<DiskLog> {
                 DirSizes::default()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_over_when_its_time_has_come() {
+        let log = DiskLog::default();
+        assert!(!log.pauses(Millis(0)), "none before the first snapshot");
+        log.pause_until(Millis(30));
+        assert!(log.pauses(Millis(29)));
+        assert!(!log.pauses(Millis(30)));
     }
 }

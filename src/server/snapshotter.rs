@@ -8,7 +8,7 @@ use crate::state::walk;
 use crate::state::{Machine, SnapshotWalk, TreeView as _};
 use crate::store::snapshots::PutNode;
 use crate::store::{SnapshotSource, Store};
-use crate::types::{SessionId, Zxid};
+use crate::types::{Millis, SessionId, Zxid};
 use jute::records::data::{Acl, Id};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -19,6 +19,11 @@ const SLICE: u32 = 1000;
 
 /// How much less than others the thread wants the processor.
 const NICE: i32 = 10;
+
+/// After a snapshot none is due for this many times as long as it took. Without a pause a server that reaches
+/// `snapCount` before its snapshot is finished would write snapshots all the time, and share disk, memory and
+/// processors between them and its clients. What it costs is a longer log to replay: what that time brings in.
+const PAUSE: i64 = 3;
 
 /// Sessions with their timeouts, as a snapshot has them.
 pub(super) fn sessions(machine: &Machine) -> Vec<(SessionId, i32)> {
@@ -84,7 +89,7 @@ impl SnapshotSource for Source<'_> {
     }
 }
 
-/// Takes a snapshot on the calling thread.
+/// Takes a snapshot on the calling thread, pause or no pause.
 pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
     let Some((generation, _held)) = log.keep_history() else {
         tracing::warn!("Too busy to snap, skipping");
@@ -100,7 +105,9 @@ pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
     };
     match store.write_snapshot(zxid, &mut source, between) {
         Ok(Some(written)) => {
-            let took = core.clock.mono().0 - start.0;
+            let now = core.clock.mono();
+            let took = now.0 - start.0;
+            log.pause_until(Millis(now.0 + PAUSE * took));
             core.counters.snapshot_time.add(took);
             tracing::info!(
                 "Snapshot taken in {took} ms: {} ({} znodes)",
@@ -113,8 +120,12 @@ pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
     }
 }
 
-/// Takes a snapshot on a thread of its own.
+/// Takes a snapshot on a thread of its own, unless the last one is too short a while ago.
 pub(super) fn spawn(core: Arc<Core>, log: Arc<DiskLog>) {
+    if log.pauses(core.clock.mono()) {
+        tracing::debug!("The last snapshot took so long that this one is left out");
+        return;
+    }
     let work = move || {
         // Without the right to change it the thread simply runs like any other.
         let _ = rustix::process::setpriority_process(None, NICE);
