@@ -3,6 +3,8 @@
 use jute::Text;
 use jute::records::data::{Acl, Id};
 use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 /// One entry: these permissions for that name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,5 +38,39 @@ impl AclEntry {
     pub fn from_record(acl: &Acl<'_>) -> Self {
         let text = |t: &Option<Text<'_>>| t.as_deref().unwrap_or_default().into();
         Self { perms: acl.perms, scheme: text(&acl.id.scheme), id: text(&acl.id.id) }
+    }
+}
+
+/// A whole list, cheap to hand on. Nearly all nodes are open to everybody; that list is made once.
+#[derive(Debug, Clone)]
+pub enum AccessList {
+    /// Everything for everybody.
+    Open,
+    /// These entries.
+    Listed(Arc<[AclEntry]>),
+}
+
+static OPEN: LazyLock<[AclEntry; 1]> = LazyLock::new(|| [AclEntry::open()]);
+
+impl Deref for AccessList {
+    type Target = [AclEntry];
+
+    fn deref(&self) -> &[AclEntry] {
+        match self {
+            Self::Open => &*OPEN,
+            Self::Listed(entries) => entries,
+        }
+    }
+}
+
+impl PartialEq for AccessList {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl From<Vec<AclEntry>> for AccessList {
+    fn from(entries: Vec<AclEntry>) -> Self {
+        Self::Listed(entries.into())
     }
 }

@@ -5,6 +5,6 @@ pub mod identity;
 pub mod rules;
 pub mod scheme;
 
-pub use acl::AclEntry;
+pub use acl::{AccessList, AclEntry};
 pub use identity::Identity;
 pub use rules::{AuthSettings, Rules, mask};

@@ -4,11 +4,12 @@
 //! Invariant: [`Rules::permits`] is asked in two places only, validation for writes and the tree's reads; the
 //! events of watches ask it for the node they tell about.
 
-use super::acl::AclEntry;
+use super::acl::{AccessList, AclEntry};
 use super::identity::Identity;
 use super::scheme::{digest, ip};
 use jute::ErrorCode;
-use jute::records::data::Acl;
+use jute::codes::perms;
+use jute::records::data::{Acl, Id};
 
 /// What an operator may set about access.
 #[derive(Debug, Clone)]
@@ -88,10 +89,15 @@ impl Rules {
 
     /// The list as it will be stored: duplicates gone, `auth` replaced by who is asking, every entry checked.
     /// `PrepRequestProcessor.fixupACL`.
-    pub fn fix_up(&self, acl: Option<&[Acl<'_>]>, ids: &[Identity]) -> Result<Vec<AclEntry>, ErrorCode> {
+    pub fn fix_up(&self, acl: Option<&[Acl<'_>]>, ids: &[Identity]) -> Result<AccessList, ErrorCode> {
         let acl = acl.unwrap_or_default();
         if acl.is_empty() {
             return Err(ErrorCode::InvalidAcl);
+        }
+        if let [only] = acl
+            && is_open(only)
+        {
+            return Ok(AccessList::Open);
         }
         let mut fixed = Vec::with_capacity(acl.len());
         for (i, entry) in acl.iter().enumerate() {
@@ -124,7 +130,7 @@ impl Rules {
             }
             fixed.push(AclEntry::from_record(entry));
         }
-        Ok(fixed)
+        Ok(fixed.into())
     }
 
     /// What `addauth` brings to a connection from `remote`, or nothing if the scheme turns it down.
@@ -172,6 +178,12 @@ impl Rules {
     }
 }
 
+/// Is it the one entry of the list that nearly all nodes have?
+fn is_open(entry: &Acl<'_>) -> bool {
+    let Id { scheme, id } = &entry.id;
+    entry.perms == perms::ALL && scheme.as_deref() == Some("world") && id.as_deref() == Some("anyone")
+}
+
 /// An entry as somebody without ADMIN sees it: the hash of a digest is hidden.
 #[must_use]
 pub fn mask(entry: &AclEntry) -> AclEntry {
@@ -187,8 +199,6 @@ pub fn mask(entry: &AclEntry) -> AclEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jute::codes::perms;
-    use jute::records::data::Id;
 
     fn wire<'a>(perms: i32, scheme: &'a str, id: &'a str) -> Acl<'a> {
         Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some(id.into()) } }
@@ -216,7 +226,12 @@ mod tests {
     fn fixing_up() {
         let r = rules();
         let world = wire(31, "world", "anyone");
-        assert_eq!(r.fix_up(Some(&[world.clone(), world]), &[]).map(|v| v.len()), Ok(1));
+        assert_eq!(r.fix_up(Some(&[world.clone(), world.clone()]), &[]).map(|v| v.len()), Ok(1));
+        assert!(matches!(r.fix_up(Some(std::slice::from_ref(&world)), &[]), Ok(AccessList::Open)));
+        for narrower in [wire(30, "world", "anyone"), wire(31, "ip", "127.0.0.1")] {
+            let fixed = r.fix_up(Some(std::slice::from_ref(&narrower)), &[]).unwrap();
+            assert_eq!(*fixed, [AclEntry::from_record(&narrower)]);
+        }
         assert_eq!(r.fix_up(None, &[]), Err(ErrorCode::InvalidAcl));
         let bad =
             [wire(31, "world", "x"), wire(31, "super", "x"), wire(31, "sasl", "x"), wire(31, "digest", "u:")];

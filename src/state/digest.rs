@@ -15,37 +15,45 @@ fn outside(path: &str) -> bool {
 }
 
 /// One node's share, in two steps, so that path and data are read once for a stat before and after.
-#[derive(Debug, Clone)]
-pub struct Share(Option<Hasher>);
+#[derive(Debug, Clone, Copy)]
+pub struct Share(
+    /// Checksum of path and data; `None` outside.
+    Option<u32>,
+);
 
 impl Share {
+    /// Of a node that does not count.
+    pub const NOTHING: Self = Self(None);
+
     /// Of the node at `path`; the root's is `/` or empty.
     #[must_use]
     pub fn new(path: &str, data: Option<&[u8]>) -> Self {
         if outside(path) {
-            return Self(None);
+            return Self::NOTHING;
         }
         let mut hasher = Hasher::new();
         if path != "/" {
             hasher.update(path.as_bytes());
         }
         hasher.update(data.unwrap_or_default());
-        Self(Some(hasher))
+        Self(Some(hasher.finalize()))
     }
 
     /// With this stat.
     #[must_use]
     pub fn of(&self, s: &StatPersisted) -> u64 {
-        let Some(hasher) = &self.0 else { return 0 };
-        let mut hasher = hasher.clone();
+        let Some(begun) = self.0 else { return 0 };
         let mut bytes = [0; 60];
-        let longs = [s.czxid, s.mzxid, s.pzxid, s.ctime, s.mtime].map(i64::to_be_bytes);
-        let ints = [s.version, s.cversion, s.aversion].map(i32::to_be_bytes);
-        let owner = s.ephemeral_owner.to_be_bytes();
-        let all = longs.as_flattened().iter().chain(ints.as_flattened()).chain(&owner);
-        for (to, from) in bytes.iter_mut().zip(all) {
-            *to = *from;
+        let (longs, rest) = bytes.split_at_mut(40);
+        for (to, from) in longs.chunks_exact_mut(8).zip([s.czxid, s.mzxid, s.pzxid, s.ctime, s.mtime]) {
+            to.copy_from_slice(&from.to_be_bytes());
         }
+        let (ints, owner) = rest.split_at_mut(12);
+        for (to, from) in ints.chunks_exact_mut(4).zip([s.version, s.cversion, s.aversion]) {
+            to.copy_from_slice(&from.to_be_bytes());
+        }
+        owner.copy_from_slice(&s.ephemeral_owner.to_be_bytes());
+        let mut hasher = Hasher::new_with_initial(begun);
         hasher.update(&bytes);
         u64::from(hasher.finalize())
     }

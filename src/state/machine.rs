@@ -7,7 +7,7 @@ use super::digest::{Digest, Share};
 use super::quota::{NamespaceQuota, Quotas, Verdict};
 use super::tree::{NodeId, Owners, ROOT, Tree};
 use super::view::{NodeView, TreeView};
-use crate::auth::AclEntry;
+use crate::auth::{AccessList, AclEntry};
 use crate::types::{Millis, Owner, SessionId, Zxid};
 use jute::codes::perms;
 use jute::records::data::{Acl, Id, Stat, StatPersisted};
@@ -279,7 +279,7 @@ impl TreeView for Machine {
             owner: self.owners.unpack(stat.ephemeral_owner),
             stat,
             num_children: self.tree.num_children(id),
-            acl: self.acl_of(id).clone(),
+            acl: AccessList::Listed(self.acl_of(id).clone()),
             data: self.tree.data(id),
         })
     }

@@ -16,6 +16,7 @@ pub mod watch;
 
 pub use acl_table::AclId;
 pub use apply::{Applied, Fired, Witness};
+pub use digest::Share;
 pub use load::{LoadError, Loader};
 pub use machine::{Gauges, Machine, Settings};
 pub use read::Caller;

@@ -2,9 +2,8 @@
 //! over it; tests and the simulator implement it with a map.
 
 use super::quota::Verdict;
-use crate::auth::AclEntry;
+use crate::auth::AccessList;
 use crate::types::{Millis, Owner, SessionId, Zxid};
-use std::sync::Arc;
 
 /// One node as validation needs it. `stat` counts as stored: `cversion` is creations only.
 #[derive(Debug, Clone)]
@@ -16,7 +15,7 @@ pub struct NodeView<'a> {
     /// Direct children.
     pub num_children: i32,
     /// The access list.
-    pub acl: Arc<[AclEntry]>,
+    pub acl: AccessList,
     /// The data.
     pub data: Option<&'a [u8]>,
 }

@@ -1,8 +1,8 @@
 //! One operation: its checks in the reference's order (`pRequest2Txn`), its rows, its transaction body.
 
-use super::pending::{Node, Pending};
-use super::{Case, Fault, Prep, digest};
-use crate::auth::AclEntry;
+use super::pending::{Node, Pending, Spot};
+use super::{Case, Fault, Prep};
+use crate::auth::{AccessList, AclEntry};
 use crate::state::TreeView;
 use crate::state::quota::Verdict;
 use crate::types::planted::{self, Bug};
@@ -13,7 +13,6 @@ use jute::records::data::{Acl, StatPersisted};
 use jute::records::proto::{CheckVersionRequest, DeleteRequest, SetAclRequest, SetDataRequest};
 use jute::{CreateMode, ErrorCode, OpCode, Text, writer};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 impl WriteOp<'_> {
     /// The operation as the log names it.
@@ -87,16 +86,18 @@ fn write_acl(out: &mut Vec<u8>, acl: &[AclEntry]) {
 
 /// Takes a node out of the overlay's world: its parent has one child less.
 pub(super) fn remove(pending: &mut Pending, zxid: Zxid, path: &str, tree: &impl TreeView) {
-    if let Some((parent_path, _)) = path::split(path)
-        && let Some(parent) = pending.node(parent_path, tree)
-    {
-        let mut after = parent.clone();
-        after.num_children -= 1;
-        after.stat.pzxid = zxid.0;
-        pending.change(zxid, parent_path, Some(&parent), Some(after));
+    if let Some((parent_path, _)) = path::split(path) {
+        let spot = pending.spot(parent_path);
+        if let Some(parent) = pending.node(spot, tree) {
+            let mut after = parent.clone();
+            after.num_children -= 1;
+            after.stat.pzxid = zxid.0;
+            pending.change(zxid, spot, Some(&parent), Some(after));
+        }
     }
-    let node = pending.node(path, tree);
-    pending.change(zxid, path, node.as_ref(), None);
+    let spot = pending.spot(path);
+    let node = pending.node(spot, tree);
+    pending.change(zxid, spot, node.as_ref(), None);
 }
 
 /// The reaper's delete: no session, no access list, no version.
@@ -107,7 +108,7 @@ pub(super) fn delete_container(
     tree: &impl TreeView,
 ) -> Result<(), ErrorCode> {
     parent_to_delete_from(path).map_err(|_| ErrorCode::BadArguments)?;
-    let node = pending.node(path, tree).ok_or(ErrorCode::NoNode)?;
+    let node = pending.node(pending.spot(path), tree).ok_or(ErrorCode::NoNode)?;
     if node.num_children > 0 {
         return Err(ErrorCode::NotEmpty);
     }
@@ -142,8 +143,8 @@ impl Prep {
         }
     }
 
-    fn node<T: TreeView>(&self, case: &Case<'_, T>, path: &str) -> Result<Node, Fault> {
-        self.pending.node(path, case.tree).ok_or(Fault::Refused(ErrorCode::NoNode))
+    fn node<T: TreeView>(&self, case: &Case<'_, T>, spot: Spot<'_>) -> Result<Node, Fault> {
+        self.pending.node(spot, case.tree).ok_or(Fault::Refused(ErrorCode::NoNode))
     }
 
     fn permit<T>(&self, case: &Case<'_, T>, node: &Node, perms: i32) -> Result<(), Fault> {
@@ -213,7 +214,8 @@ impl Prep {
             return Err(Fault::Refused(ErrorCode::BadArguments));
         };
         let acl = self.rules.fix_up(create.acl, case.ids)?;
-        let parent = self.node(case, parent_path)?;
+        let parent_spot = self.pending.spot(parent_path);
+        let parent = self.node(case, parent_spot)?;
         self.permit(case, &parent, perms::CREATE)?;
         let path: Cow<'_, str> = if mode.is_sequential() {
             let reused = i32::from(planted::is(Bug::SequenceReuse));
@@ -222,7 +224,8 @@ impl Prep {
             Cow::Borrowed(asked)
         };
         path::validate(&path).map_err(|_| Fault::Refused(ErrorCode::BadArguments))?;
-        if self.pending.node(&path, case.tree).is_some() {
+        let spot = self.pending.spot(&path);
+        if self.pending.node(spot, case.tree).is_some() {
             return Err(Fault::Refused(ErrorCode::NodeExists));
         }
         if parent.owner.session().is_some() {
@@ -237,7 +240,7 @@ impl Prep {
         // Applying only ever raises the counter, so one that has come round stays where it was.
         after.stat.cversion = parent.stat.cversion.max(cversion);
         after.stat.pzxid = case.zxid.0;
-        self.pending.change(case.zxid, parent_path, Some(&parent), Some(after));
+        self.pending.change(case.zxid, parent_spot, Some(&parent), Some(after));
 
         writer::text(out, Some(&path));
         writer::buffer(out, create.data);
@@ -254,7 +257,7 @@ impl Prep {
             }
         }
         let node = self.newborn(case, &path, create.data, data_len, owner, acl);
-        self.pending.change(case.zxid, &path, None, Some(node));
+        self.pending.change(case.zxid, spot, None, Some(node));
         Ok(())
     }
 
@@ -265,7 +268,7 @@ impl Prep {
         data: Option<&[u8]>,
         data_len: i64,
         owner: Owner,
-        acl: Vec<AclEntry>,
+        acl: AccessList,
     ) -> Node {
         let (zxid, time) = (case.zxid.0, case.now.wall);
         let stat = StatPersisted {
@@ -277,8 +280,7 @@ impl Prep {
             ephemeral_owner: owner.pack(),
             ..StatPersisted::default()
         };
-        let body_crc = if self.pending.digest.is_some() { digest::body(path, data) } else { 0 };
-        Node { stat, owner, num_children: 0, acl: Arc::from(acl), data_len, body_crc }
+        Node::born(stat, owner, acl, data_len, self.pending.share(path, data))
     }
 
     fn delete<T: TreeView>(
@@ -290,9 +292,9 @@ impl Prep {
         case.check_session(false)?;
         let path = r.path.as_deref().ok_or(Fault::Broken)?;
         let parent_path = parent_to_delete_from(path)?;
-        let parent = self.node(case, parent_path)?;
+        let parent = self.node(case, self.pending.spot(parent_path))?;
         self.permit(case, &parent, perms::DELETE)?;
-        let node = self.node(case, path)?;
+        let node = self.node(case, self.pending.spot(path))?;
         next_version(node.stat.version, r.version)?;
         if node.num_children > 0 {
             return Err(Fault::Refused(ErrorCode::NotEmpty));
@@ -310,7 +312,8 @@ impl Prep {
     ) -> Result<(), Fault> {
         case.check_session(false)?;
         let path = full_path(r.path.as_ref())?;
-        let node = self.node(case, path)?;
+        let spot = self.pending.spot(path);
+        let node = self.node(case, spot)?;
         self.permit(case, &node, perms::WRITE)?;
         let data_len = r.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX));
         self.check_quota(case, path, data_len - node.data_len, 0)?;
@@ -320,10 +323,8 @@ impl Prep {
         after.stat.mzxid = case.zxid.0;
         after.stat.mtime = case.now.wall;
         after.data_len = data_len;
-        if self.pending.digest.is_some() {
-            after.body_crc = digest::body(path, r.data);
-        }
-        self.pending.change(case.zxid, path, Some(&node), Some(after));
+        after.share = self.pending.share(path, r.data);
+        self.pending.change(case.zxid, spot, Some(&node), Some(after));
         writer::text(out, Some(path));
         writer::buffer(out, r.data);
         writer::i32(out, version);
@@ -338,17 +339,16 @@ impl Prep {
         text: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        let node = self.node(case, CONFIG_NODE)?;
+        let spot = self.pending.spot(CONFIG_NODE);
+        let node = self.node(case, spot)?;
         self.permit(case, &node, perms::WRITE)?;
         let mut after = node.clone();
         after.stat.version = -1;
         after.stat.mzxid = case.zxid.0;
         after.stat.mtime = case.now.wall;
         after.data_len = i64::try_from(text.len()).unwrap_or(i64::MAX);
-        if self.pending.digest.is_some() {
-            after.body_crc = digest::body(CONFIG_NODE, Some(text));
-        }
-        self.pending.change(case.zxid, CONFIG_NODE, Some(&node), Some(after));
+        after.share = self.pending.share(CONFIG_NODE, Some(text));
+        self.pending.change(case.zxid, spot, Some(&node), Some(after));
         writer::text(out, Some(CONFIG_NODE));
         writer::buffer(out, Some(text));
         writer::i32(out, -1);
@@ -364,7 +364,8 @@ impl Prep {
         case.check_session(false)?;
         let path = full_path(r.path.as_ref())?;
         let acl = self.rules.fix_up(r.acl.as_deref(), case.ids)?;
-        let node = self.node(case, path)?;
+        let spot = self.pending.spot(path);
+        let node = self.node(case, spot)?;
         self.permit(case, &node, perms::ADMIN)?;
         let aversion = next_version(node.stat.aversion, r.version)?;
         writer::text(out, Some(path));
@@ -372,8 +373,8 @@ impl Prep {
         writer::i32(out, aversion);
         let mut after = node.clone();
         after.stat.aversion = aversion;
-        after.acl = Arc::from(acl);
-        self.pending.change(case.zxid, path, Some(&node), Some(after));
+        after.acl = acl;
+        self.pending.change(case.zxid, spot, Some(&node), Some(after));
         Ok(())
     }
 
@@ -385,7 +386,7 @@ impl Prep {
     ) -> Result<(), Fault> {
         case.check_session(false)?;
         let path = full_path(r.path.as_ref())?;
-        let node = self.node(case, path)?;
+        let node = self.node(case, self.pending.spot(path))?;
         self.permit(case, &node, perms::READ)?;
         let version = next_version(node.stat.version, r.version)?;
         writer::text(out, Some(path));

@@ -4,15 +4,12 @@
 //! Invariant: a row leaves only when the tree has caught up with it. It may stay a little longer; it then
 //! says the same as the tree, so it is late but never wrong.
 
-use super::digest;
-use crate::auth::AclEntry;
-use crate::state::TreeView;
+use super::rows::{Row, Rows, Slot};
+use crate::auth::AccessList;
+use crate::state::{Share, TreeView};
 use crate::types::{Owner, SessionId, Zxid};
-use hashbrown::HashMap;
-use hashbrown::hash_map::{Entry, EntryRef};
 use jute::records::data::StatPersisted;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 /// A node as validation sees it.
 #[derive(Debug, Clone)]
@@ -20,40 +17,49 @@ pub(super) struct Node {
     pub(super) stat: StatPersisted,
     pub(super) owner: Owner,
     pub(super) num_children: i32,
-    pub(super) acl: Arc<[AclEntry]>,
+    pub(super) acl: AccessList,
     pub(super) data_len: i64,
-    /// Checksum of path and data: what the node's digest starts with.
-    pub(super) body_crc: u32,
+    /// What of the digest hangs on path and data.
+    pub(super) share: Share,
+    /// What the node counts in the digest; known of those in rows.
+    counts: Option<u64>,
 }
 
-#[derive(Debug, Clone)]
-struct Row {
-    zxid: Zxid,
-    /// `None`: deleted.
-    node: Option<Node>,
+impl Node {
+    /// Persistent or owned, without children.
+    pub(super) fn born(
+        stat: StatPersisted,
+        owner: Owner,
+        acl: AccessList,
+        data_len: i64,
+        share: Share,
+    ) -> Self {
+        Self { stat, owner, num_children: 0, acl, data_len, share, counts: None }
+    }
+}
+
+/// A place in the tree, with the hash that it is found by here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot<'p> {
+    pub(super) path: &'p str,
+    pub(super) hash: u64,
 }
 
 /// The rows, and the order in which they may leave.
 #[derive(Debug)]
 pub(super) struct Pending {
-    rows: HashMap<Arc<str>, Row, foldhash::quality::FixedState>,
-    leaving: VecDeque<(Zxid, Arc<str>)>,
-    ephemerals: BTreeSet<(SessionId, Arc<str>)>,
+    rows: Rows,
+    leaving: VecDeque<(Zxid, Slot)>,
+    ephemerals: BTreeSet<(SessionId, Box<str>)>,
     /// Digest of the tree with all rows in it; `None` where digests are off.
     pub(super) digest: Option<u64>,
     undo: Option<Undo>,
 }
 
-impl Row {
-    fn ephemeral_of(&self) -> Option<SessionId> {
-        self.node.as_ref()?.owner.session()
-    }
-}
-
 impl Pending {
     pub(super) fn new(digest: Option<u64>) -> Self {
         Self {
-            rows: HashMap::with_hasher(foldhash::quality::FixedState::with_seed(0)),
+            rows: Rows::default(),
             leaving: VecDeque::new(),
             ephemerals: BTreeSet::new(),
             digest,
@@ -65,89 +71,100 @@ impl Pending {
         self.rows.len()
     }
 
-    /// The node at `path` after everything accepted so far.
-    pub(super) fn node(&self, path: &str, tree: &impl TreeView) -> Option<Node> {
-        if let Some(row) = self.rows.get(path) {
+    pub(super) fn spot<'p>(&self, path: &'p str) -> Spot<'p> {
+        Spot { path, hash: self.rows.hash(path) }
+    }
+
+    /// What of the digest hangs on path and data; nothing where digests are off.
+    pub(super) fn share(&self, path: &str, data: Option<&[u8]>) -> Share {
+        if self.digest.is_some() { Share::new(path, data) } else { Share::NOTHING }
+    }
+
+    /// The node at a place after everything accepted so far.
+    pub(super) fn node(&self, spot: Spot<'_>, tree: &impl TreeView) -> Option<Node> {
+        if let Some(row) = self.rows.find(spot) {
             return row.node.clone();
         }
-        let view = tree.node(path)?;
+        let view = tree.node(spot.path)?;
         Some(Node {
-            body_crc: if self.digest.is_some() { digest::body(path, view.data) } else { 0 },
+            share: self.share(spot.path, view.data),
             data_len: view.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX)),
             stat: view.stat,
             owner: view.owner,
             num_children: view.num_children,
             acl: view.acl,
+            counts: None,
         })
     }
 
-    /// Records that `path` turns from `old` into `new` at `zxid`.
-    pub(super) fn change(&mut self, zxid: Zxid, path: &str, old: Option<&Node>, new: Option<Node>) {
+    /// Records that a place turns from `old` into `new` at `zxid`.
+    pub(super) fn change(&mut self, zxid: Zxid, spot: Spot<'_>, old: Option<&Node>, mut new: Option<Node>) {
         if let Some(sum) = &mut self.digest {
-            let of = |node: Option<&Node>| node.map_or(0, |n| digest::node(path, n.body_crc, &n.stat));
-            *sum = sum.wrapping_sub(of(old)).wrapping_add(of(new.as_ref()));
+            let before = old.map_or(0, |n| n.counts.unwrap_or_else(|| n.share.of(&n.stat)));
+            let after = new.as_mut().map_or(0, |n| *n.counts.insert(n.share.of(&n.stat)));
+            *sum = sum.wrapping_sub(before).wrapping_add(after);
         }
         let row = Row { zxid, node: new };
         let after = row.ephemeral_of();
-        let (key, before) = match self.rows.entry_ref(path) {
-            EntryRef::Occupied(mut there) => (Arc::clone(there.key()), Some(there.insert(row))),
-            EntryRef::Vacant(place) => {
-                let key = Arc::from(path);
-                place.insert_with_key(Arc::clone(&key), row);
-                (key, None)
-            }
-        };
-        self.note_owner(&key, before.as_ref().and_then(Row::ephemeral_of), after);
-        self.leaving.push_back((zxid, Arc::clone(&key)));
+        let (slot, before) = self.rows.put(spot, row);
+        self.note_owner(spot.path, before.as_ref().and_then(Row::ephemeral_of), after);
+        self.leaving.push_back((zxid, slot));
         if let Some(undo) = &mut self.undo {
-            undo.rows.push((key, before));
+            undo.rows.push((slot, before));
         }
     }
 
     /// Keeps the index of ephemerals true.
-    fn note_owner(&mut self, path: &Arc<str>, before: Option<SessionId>, after: Option<SessionId>) {
+    fn note_owner(&mut self, path: &str, before: Option<SessionId>, after: Option<SessionId>) {
         if before == after {
             return;
         }
         if let Some(session) = before {
-            self.ephemerals.remove(&(session, Arc::clone(path)));
+            self.ephemerals.remove(&(session, path.into()));
         }
         if let Some(session) = after {
-            self.ephemerals.insert((session, Arc::clone(path)));
+            self.ephemerals.insert((session, path.into()));
         }
-    }
-
-    /// Puts back what a row replaced.
-    fn put_back(&mut self, path: Arc<str>, row: Option<Row>) {
-        let after = row.as_ref().and_then(Row::ephemeral_of);
-        let before = match row {
-            Some(row) => self.rows.insert(Arc::clone(&path), row),
-            None => self.rows.remove(&path),
-        };
-        self.note_owner(&path, before.as_ref().and_then(Row::ephemeral_of), after);
     }
 
     /// The session's ephemeral nodes after everything accepted so far.
     pub(super) fn ephemerals(&self, session: SessionId, tree: &impl TreeView) -> BTreeSet<Box<str>> {
-        let of_session = |path: &str| match self.rows.get(path) {
+        let of_session = |path: &str| match self.rows.find(self.spot(path)) {
             None => true,
             Some(row) => row.ephemeral_of() == Some(session),
         };
-        let from = (session, Arc::from(""));
-        let pending =
-            self.ephemerals.range(from..).take_while(|(s, _)| *s == session).map(|(_, p)| Box::from(&**p));
+        let from = (session, Box::from(""));
+        let pending = self.ephemerals.range(from..).take_while(|(s, _)| *s == session);
+        let pending = pending.map(|(_, path)| path.clone());
         tree.ephemerals(session).into_iter().chain(pending).filter(|path| of_session(path)).collect()
     }
 
     /// The tree has everything up to `zxid`.
     pub(super) fn applied(&mut self, zxid: Zxid) {
-        while let Some((at, path)) = self.leaving.pop_front_if(|(at, _)| *at <= zxid) {
-            let Entry::Occupied(row) = self.rows.entry(path) else { continue };
-            if row.get().zxid == at {
-                let (path, row) = row.remove_entry();
-                self.note_owner(&path, row.ephemeral_of(), None);
+        while let Some((at, slot)) = self.leaving.pop_front_if(|(at, _)| *at <= zxid) {
+            // A later change of the same place keeps its row.
+            if self.rows.get(slot).is_none_or(|row| row.zxid != at) {
+                continue;
             }
+            self.take_out(slot);
         }
+        self.rows.settle();
+    }
+
+    fn take_out(&mut self, slot: Slot) {
+        if let Some(session) = self.rows.get(slot).and_then(Row::ephemeral_of) {
+            self.ephemerals.remove(&(session, self.rows.path(slot).into()));
+        }
+        self.rows.take(slot);
+    }
+
+    /// Puts back what a row replaced.
+    fn put_back(&mut self, slot: Slot, before: Option<Row>) {
+        let Some(before) = before else { return self.take_out(slot) };
+        let path = self.rows.path(slot).to_owned();
+        let is = self.rows.get(slot).and_then(Row::ephemeral_of);
+        self.note_owner(&path, is, before.ephemeral_of());
+        self.rows.set(slot, before);
     }
 
     /// From here on changes can be taken back.
@@ -165,8 +182,8 @@ impl Pending {
         let Some(undo) = self.undo.take() else { return };
         self.digest = undo.digest;
         self.leaving.truncate(self.leaving.len().saturating_sub(undo.rows.len()));
-        for (path, before) in undo.rows.into_iter().rev() {
-            self.put_back(path, before);
+        for (slot, before) in undo.rows.into_iter().rev() {
+            self.put_back(slot, before);
         }
     }
 }
@@ -175,5 +192,5 @@ impl Pending {
 #[derive(Debug)]
 struct Undo {
     digest: Option<u64>,
-    rows: Vec<(Arc<str>, Option<Row>)>,
+    rows: Vec<(Slot, Option<Row>)>,
 }

@@ -1,7 +1,7 @@
 //! Validation over a tree of a few nodes: order of checks, what pipelined writes see, what a multi takes back.
 
 use super::*;
-use crate::auth::AclEntry;
+use crate::auth::AccessList;
 use crate::state::NodeView;
 use crate::state::quota::Verdict;
 use crate::types::Owner;
@@ -20,7 +20,7 @@ impl TreeView for Map {
     fn node(&self, path: &str) -> Option<NodeView<'_>> {
         let (owner, num_children) = if path == "/" { (Owner::Persistent, 1) } else { *self.0.get(path)? };
         let stat = StatPersisted { cversion: num_children, ..Default::default() };
-        Some(NodeView { stat, owner, num_children, acl: Arc::from([AclEntry::open()]), data: Some(b"") })
+        Some(NodeView { stat, owner, num_children, acl: AccessList::Open, data: Some(b"") })
     }
     fn last_zxid(&self) -> Zxid {
         Zxid(0)
@@ -239,7 +239,7 @@ fn rows_leave_with_the_zxid_that_wrote_them_last() {
     b.write(create("/a", 1));
     b.write(delete("/a"));
     b.prep.applied(Zxid(1));
-    assert!(b.prep.pending.node("/a", &b.tree).is_none());
+    assert!(b.prep.pending.node(b.prep.pending.spot("/a"), &b.tree).is_none());
     b.prep.applied(Zxid(2));
     assert_eq!(b.prep.pending(), 0);
     b.tree.0.insert("/a".into(), (Owner::Persistent, 0));

@@ -1,7 +1,7 @@
 //! A leader over a tree that always has what was committed, with a performer that writes effects down.
 
 use super::*;
-use crate::auth::{AclEntry, Identity, Rules};
+use crate::auth::{AccessList, Identity, Rules};
 use crate::config::ensemble::Membership;
 use crate::replica::ReplicaSettings;
 use crate::replica::io::{ConfigEffect, Effects, Stream};
@@ -27,7 +27,7 @@ impl TreeView for Tree {
             stat: StatPersisted::default(),
             owner: Owner::Persistent,
             num_children: 0,
-            acl: Arc::from([AclEntry::open()]),
+            acl: AccessList::Open,
             data: None,
         })
     }
