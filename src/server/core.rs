@@ -47,6 +47,12 @@ pub trait Log: Send + Sync + 'static {
     /// Writes an epoch file behind everything that was appended; [`Input::EpochSaved`] follows.
     fn save_epoch(&self, file: EpochFile, epoch: Epoch);
 
+    /// Asked by the log's own thread: has somebody else apply what was committed, as this thread has more to write.
+    /// False if the asker should do it.
+    fn hand_over(&self) -> bool {
+        false
+    }
+
     /// Bytes in the directories of snapshots and of logs.
     fn sizes(&self) -> DirSizes;
 }
@@ -208,6 +214,9 @@ pub(super) fn wake(wakers: Wakers) {
     }
 }
 
+/// So many transactions are worth waking another thread to apply them; fewer are done in that time.
+const WORTH_A_THREAD: usize = 128;
+
 /// What [`Core::new`] is made of.
 pub struct Parts {
     /// The clocks.
@@ -270,6 +279,13 @@ impl Core {
 
     /// Runs `f` with the brain at hand, performs what follows, applies what was committed.
     pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Step<'_>) -> R) -> R {
+        let (result, outcome) = self.think(f);
+        self.after(outcome);
+        result
+    }
+
+    /// Runs `f` with the brain at hand and performs what follows; the outcome is for [`Core::after`].
+    fn think<R>(&self, f: impl FnOnce(&mut Step<'_>) -> R) -> (R, Outcome) {
         let now = self.clock.now();
         let mut outcome = Outcome::default();
         let result = {
@@ -285,8 +301,7 @@ impl Core {
             self.due(replica.deadline());
             result
         };
-        self.after(outcome);
-        result
+        (result, outcome)
     }
 
     /// Notes when the brain wants to hear that time has passed. Under its lock, so that the last word counts.
@@ -309,7 +324,11 @@ impl Core {
 
     /// The log is durable up to here. Called from its thread.
     pub fn flushed(&self, proof: Flushed) {
-        self.drive(|step| step.input(Input::Flushed(proof)));
+        let ((), mut outcome) = self.think(|step| step.input(Input::Flushed(proof)));
+        if outcome.to_apply >= WORTH_A_THREAD && self.log.hand_over() {
+            outcome.to_apply = 0;
+        }
+        self.after(outcome);
     }
 
     /// Has the throttle a token for this greeting?

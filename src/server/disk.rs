@@ -1,6 +1,7 @@
 //! The store, as the core sees it: entries go in under the brain's lock, proofs come back from the disk's own
 //! thread.
 
+use super::applier::Applier;
 use super::core::{Core, Log};
 use super::{shutdown, snapshotter};
 use crate::replica::Input;
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock, Weak};
 pub(super) struct DiskLog {
     store: RwLock<Option<Arc<Store>>>,
     core: OnceLock<Weak<Core>>,
+    applier: Applier,
     /// Syncs that were measured.
     syncs: AtomicU64,
     /// Whoever writes a snapshot, or cuts or replaces the history, has this. So no snapshot of a history that is
@@ -67,7 +69,9 @@ impl DiskLog {
 
     /// From here on proofs reach the core.
     pub(super) fn connect(&self, core: &Arc<Core>) {
-        let _ = self.core.set(Arc::downgrade(core));
+        if self.core.set(Arc::downgrade(core)).is_ok() {
+            self.applier.start(Arc::downgrade(core));
+        }
     }
 
     fn report(self: &Arc<Self>, event: DiskEvent) {
@@ -165,6 +169,12 @@ impl Log for Arc<DiskLog> {
         if let Some(Err(refused)) = self.store.read().as_ref().map(|store| store.submit(command)) {
             tracing::debug!("An epoch was not saved: {refused}");
         }
+    }
+
+    fn hand_over(&self) -> bool {
+        let store = self.store.read();
+        let more = store.as_ref().is_some_and(|store| store.log_gauges().waiting.load(Relaxed) > 0);
+        more && self.applier.wake()
     }
 
     fn sizes(&self) -> DirSizes {

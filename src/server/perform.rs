@@ -40,8 +40,8 @@ impl Peers for () {
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) wakers: Wakers,
-    /// There is something for the apply loop.
-    pub(super) to_apply: bool,
+    /// What there is for the apply loop.
+    pub(super) to_apply: usize,
     /// Requests that were given up.
     pub(super) given_up: usize,
 }
@@ -61,7 +61,7 @@ impl Core {
             meter.effect(&effect, now, &self.counters);
             if let Some(ordered) = self.perform_one(effect, handed, outcome) {
                 self.commits.lock().push_back(ordered);
-                outcome.to_apply = true;
+                outcome.to_apply += 1;
             }
         }
         meter.pour(&self.counters);
@@ -168,7 +168,7 @@ impl Core {
         let Outcome { wakers, to_apply, given_up } = outcome;
         self.gate.finish(given_up);
         wake(wakers);
-        if to_apply {
+        if to_apply > 0 {
             self.apply_ready();
         }
     }

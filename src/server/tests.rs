@@ -1,6 +1,7 @@
 //! The server under pressure, in one process: clients over pipes that hold as little as a test wants, and a
 //! disk that waits when it is told to.
 
+use super::applier::Applier;
 use super::clock::Clock;
 use super::conns::ConnLimits;
 use super::core::{Core, CoreSettings, Log, Parts};
@@ -19,7 +20,7 @@ use crate::types::{Entry, Epoch, EpochFile, Flushed, Millis, Zxid};
 use jute::records::proto::ConnectRequest;
 use jute::{ErrorCode, OpCode, writer};
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Disk {
     state: Mutex<DiskState>,
     changed: Condvar,
+    applier: Applier,
+    /// How often the applier was asked for.
+    handed_over: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -78,6 +82,12 @@ impl Log for Arc<Disk> {
     }
 
     fn save_epoch(&self, _: EpochFile, _: Epoch) {}
+
+    fn hand_over(&self) -> bool {
+        let there = self.applier.wake();
+        self.handed_over.fetch_add(usize::from(there), Relaxed);
+        there
+    }
 
     fn sizes(&self) -> DirSizes {
         DirSizes::default()
@@ -312,6 +322,31 @@ async fn one_request_at_a_time_still_serves_everybody() {
         client.await.unwrap();
     }
     until("all requests are accounted for", || server.core.gate.at_work() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writes_are_applied_by_another_thread() {
+    let server = Server::new(settings());
+    server.disk.applier.start(Arc::downgrade(&server.core));
+    let mut client = server.client(1 << 20).await;
+    for round in 0..5 {
+        server.disk.hold();
+        let xids = round * 300 + 1..round * 300 + 301;
+        let requests: Vec<u8> = xids.clone().flat_map(|xid| create(xid, &format!("/n{xid}"), b"x")).collect();
+        client.send(&requests).await;
+        until("all are in the works", || server.core.gate.at_work() == 300).await;
+        server.disk.release();
+        for xid in xids {
+            assert_eq!(client.reply().await, (xid, 0));
+        }
+        // One at a time is not worth it.
+        let before = server.disk.handed_over.load(Relaxed);
+        client.send(&set(9000 + round, "/n1", b"y")).await;
+        assert_eq!(client.reply().await, (9000 + round, 0));
+        assert_eq!(server.disk.handed_over.load(Relaxed), before);
+    }
+    assert!(server.disk.handed_over.load(Relaxed) >= 5);
+    assert_eq!(server.core.shared.read(|m| m.node("/n1").map(|n| n.stat.version)), Some(5));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
