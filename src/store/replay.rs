@@ -16,8 +16,9 @@ use super::truncate::{self, cut_at};
 use crate::types::{Entry, Zxid};
 use std::path::PathBuf;
 
-/// Records handed over at once.
+/// Records handed over at once, and bytes of them: a multi may hold as much as hundreds of small ones.
 const RECORDS: usize = 512;
+const BYTES: usize = 256 * 1024;
 
 /// Warnings of one recovery at most: a directory can be wrong in as many places as it has records.
 const WARNINGS: usize = 100;
@@ -68,6 +69,7 @@ impl Scan<'_> {
         for file in files {
             let mut cursor = LogCursor::open(&*self.dir.files, &file.path, self.options.limit)?;
             let mut batch = Vec::new();
+            let mut held = 0;
             let mut any = false;
             let mut open = true;
             while open {
@@ -81,11 +83,16 @@ impl Scan<'_> {
                             self.hand(&file, &mut batch, bytes + cursor.offset(), emit);
                             return Ok(());
                         }
+                        held += record.payload.len();
                         batch.push(record);
                     }
                     Next::End => open = false,
                 }
-                if batch.len() >= RECORDS && !self.hand(&file, &mut batch, bytes + cursor.offset(), emit) {
+                if batch.len() < RECORDS && held < BYTES {
+                    continue;
+                }
+                held = 0;
+                if !self.hand(&file, &mut batch, bytes + cursor.offset(), emit) {
                     return Ok(());
                 }
             }

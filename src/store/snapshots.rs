@@ -26,7 +26,7 @@ const CHUNK: usize = 256 * 1024;
 const SYNC_STEP: u64 = 4 * 1024 * 1024;
 
 /// The window of the decoder.
-const WINDOW: usize = 512 * 1024;
+const WINDOW: usize = 256 * 1024;
 
 /// Takes a node: path (the root's is empty), data, id of its access list, stat.
 pub type PutNode<'a> = dyn FnMut(&str, Option<&[u8]>, i64, &StatPersisted) + 'a;
