@@ -22,7 +22,7 @@ from harness.zkwire import Client, Closed
 # What an installation has; only the ports and the loopback address differ.
 CONFIG = {"tickTime": "2000", "initLimit": "10", "syncLimit": "5", "preAllocSize": "65536"}
 KINDS = {"quoll": QUOLL, "reference": REFERENCE}
-HEAP = ["-Xms1g", "-Xmx1g"]
+HEAP = ["-Xmx1000m"]
 WRITERS = 6
 RETRY = 0.01
 # Longer than any silence that is to be measured.

@@ -10,6 +10,7 @@ pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod format;
+mod harden;
 pub mod install;
 pub mod log_reader;
 pub mod options;
@@ -178,7 +179,7 @@ impl Opened {
     ) -> Result<Recovered, StoreError> {
         let found = recover::recover(&self.dir, &self.options, sink, progress)?;
         if self.options.force_sync {
-            recover::make_durable(&self.dir)?;
+            harden::harden(&self.dir)?;
         }
         Ok(found)
     }

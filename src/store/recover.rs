@@ -7,7 +7,6 @@
 use super::datadir::{DataDir, LogFile, SnapshotFile};
 use super::epochs::{self, EpochFile};
 use super::error::StoreError;
-use super::files::Mode;
 use super::format::log::LogEnd;
 use super::format::snapshot::{Fault, Trailer};
 use super::install;
@@ -319,20 +318,6 @@ pub(super) fn hand_over<T: Send, E: Send>(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
-}
-
-/// The process before this one may have been killed between a write and its sync, or a rename and the sync of its
-/// directory. What it left was read and counts from now on, so it must outlast a power failure, too. Only the newest log
-/// can hold such a write: a batch is synced before the next file begins, and each start goes through here.
-pub(super) fn make_durable(dir: &DataDir) -> Result<(), StoreError> {
-    if let Some(LogFile { path, .. }) = dir.log_files()?.last() {
-        let mut file = dir.files.open(path, Mode::Write).map_err(|e| StoreError::io("open", path, e))?;
-        file.sync_all().map_err(|e| StoreError::io("sync", path, e))?;
-    }
-    for home in [&dir.logs, &dir.snaps] {
-        dir.files.sync_dir(home).map_err(|e| StoreError::io("sync", home, e))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

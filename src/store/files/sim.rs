@@ -108,6 +108,8 @@ pub struct CrashPlan {
 pub enum Fault {
     /// Writes and syncs fail.
     Io,
+    /// Syncs fail, writes do not.
+    FailedSync,
     /// Anything that needs space fails, after writing what fits.
     NoSpace,
     /// Syncs succeed and do nothing.
@@ -199,6 +201,9 @@ struct Inner {
     initial: Disk,
     now: Disk,
     ops: Vec<Op>,
+    /// Those of them that a failed sync should have covered: the system shows them and takes them for clean, so no later
+    /// sync writes them.
+    forsaken: BTreeSet<usize>,
     next_inode: u64,
     locks: BTreeSet<PathBuf>,
     fault: Option<(Fault, usize)>,
@@ -225,10 +230,63 @@ impl Inner {
         }
     }
 
+    /// The same behind its first `prefix` operations.
+    fn at(&self, prefix: usize) -> Self {
+        let mut initial = self.initial.clone();
+        initial.dirs.clone_from(&self.now.dirs);
+        let ops: Vec<Op> = self.ops.iter().take(prefix).cloned().collect();
+        let mut now = initial.clone();
+        ops.iter().for_each(|op| now.apply(op, None));
+        let forsaken = self.forsaken.range(..prefix).copied().collect();
+        Self { initial, now, ops, forsaken, next_inode: self.next_inode, ..Self::default() }
+    }
+
+    /// What a sync should have covered is given up.
+    fn forsake(&mut self, sync: &Op) {
+        let Op::SyncFile { inode: of } = sync else { return };
+        for i in self.unsynced(self.ops.len()) {
+            if matches!(self.ops.get(i), Some(Op::Write { inode, .. } | Op::SetLen { inode, .. }) if inode == of)
+            {
+                self.forsaken.insert(i);
+            }
+        }
+    }
+
+    /// See [`SimFiles::unsynced`].
+    fn unsynced(&self, prefix: usize) -> Vec<usize> {
+        let mut files: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        let mut dirs: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+        let parent = |path: &Path| path.parent().unwrap_or(path).to_path_buf();
+        for (i, op) in self.ops.iter().take(prefix).enumerate() {
+            match op {
+                Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
+                    files.entry(*inode).or_default().push(i)
+                }
+                Op::SyncFile { inode } => {
+                    if let Some(pending) = files.get_mut(inode) {
+                        pending.retain(|i| self.forsaken.contains(i));
+                    }
+                }
+                Op::Create { path, .. } | Op::Remove { path } | Op::Rename { to: path, .. } => {
+                    dirs.entry(parent(path)).or_default().push(i);
+                }
+                Op::SyncDir { dir } => {
+                    dirs.remove(dir);
+                }
+            }
+        }
+        let mut all: Vec<usize> = files.into_values().chain(dirs.into_values()).flatten().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// May this sync be recorded? A lying one says yes and does nothing.
     fn sync(&mut self, op: Op) -> io::Result<()> {
         match self.due() {
-            Some(Fault::Io) => Err(io::Error::from_raw_os_error(5)),
+            Some(Fault::Io | Fault::FailedSync) => {
+                self.forsake(&op);
+                Err(io::Error::from_raw_os_error(5))
+            }
             Some(Fault::LyingSync) => Ok(()),
             _ => {
                 self.record(op);
@@ -309,29 +367,7 @@ impl SimFiles {
     /// The operations before `prefix` that no sync covers there.
     #[must_use]
     pub fn unsynced(&self, prefix: usize) -> Vec<usize> {
-        let inner = self.0.lock();
-        let mut files: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        let mut dirs: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
-        let parent = |path: &Path| path.parent().unwrap_or(path).to_path_buf();
-        for (i, op) in inner.ops.iter().take(prefix).enumerate() {
-            match op {
-                Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
-                    files.entry(*inode).or_default().push(i)
-                }
-                Op::SyncFile { inode } => {
-                    files.remove(inode);
-                }
-                Op::Create { path, .. } | Op::Remove { path } | Op::Rename { to: path, .. } => {
-                    dirs.entry(parent(path)).or_default().push(i);
-                }
-                Op::SyncDir { dir } => {
-                    dirs.remove(dir);
-                }
-            }
-        }
-        let mut all: Vec<usize> = files.into_values().chain(dirs.into_values()).flatten().collect();
-        all.sort_unstable();
-        all
+        self.0.lock().unsynced(prefix)
     }
 
     /// The disk that this crash leaves, with nothing recorded yet.
@@ -357,8 +393,12 @@ impl SimFiles {
     /// covers yet can still be covered, or be lost when the power fails.
     #[must_use]
     pub fn cut_off(&self, prefix: usize) -> Self {
-        let pending: BTreeSet<usize> = self.unsynced(prefix).into_iter().collect();
         let inner = self.0.lock();
+        if !inner.forsaken.is_empty() {
+            // What is durable may stand behind what is not: nothing can be folded.
+            return Self(Arc::new(Mutex::new(inner.at(prefix))));
+        }
+        let pending: BTreeSet<usize> = inner.unsynced(prefix).into_iter().collect();
         let mut initial = inner.initial.clone();
         initial.dirs.clone_from(&inner.now.dirs);
         let mut ops = Vec::new();
