@@ -79,6 +79,11 @@ impl AclTable {
         self.rows.get(&id.0).map_or(&self.missing, |row| &row.list)
     }
 
+    /// The highest number given out so far.
+    pub(super) fn newest(&self) -> AclId {
+        AclId(self.last)
+    }
+
     /// The number of this list, with one use more.
     pub fn intern(&mut self, list: &[Acl<'_>]) -> AclId {
         let hash = list_hash(list.iter().map(parts));

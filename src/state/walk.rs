@@ -4,6 +4,7 @@
 //! It goes by slots, not by siblings: what is next is a number, which no transaction can take away. Invariants:
 //! a parent comes before its children; no node comes twice; a node that was there all along comes.
 
+use super::acl_table::AclId;
 use super::machine::Machine;
 use super::tree::{NodeId, ROOT};
 use jute::records::data::StatPersisted;
@@ -30,6 +31,8 @@ pub struct SnapshotWalk {
     hold: Arc<()>,
     next: u32,
     end: u32,
+    /// The newest access list at the start.
+    newest: AclId,
     /// A bit for each slot.
     seen: Vec<u64>,
     path: String,
@@ -43,7 +46,15 @@ impl SnapshotWalk {
     pub fn new(machine: &Machine) -> Self {
         let end = machine.tree.top();
         let seen = vec![0; (end as usize).div_ceil(64)];
-        Self { hold: machine.tree.hold(), next: ROOT.0, end, seen, path: String::new(), chain: Vec::new() }
+        let (hold, newest) = (machine.tree.hold(), machine.acls.newest());
+        Self { hold, next: ROOT.0, end, newest, seen, path: String::new(), chain: Vec::new() }
+    }
+
+    /// The number of a list as the snapshot may name it. Its table of lists stands in front, so it may lack one that a
+    /// node was given since, and the reference does not start on a number that it cannot find (ZOOKEEPER-4846). The
+    /// transaction that gave it stands in the log behind the snapshot, and gives it again.
+    fn listed(&self, acl: AclId) -> i64 {
+        if acl > self.newest { AclId::OPEN.disk() } else { acl.disk() }
     }
 
     /// Marks a node; did it come before?
@@ -69,7 +80,7 @@ impl SnapshotWalk {
             }
             while let Some(id) = self.chain.pop() {
                 tree.path_into(id, &mut self.path);
-                visit(&self.path, tree.data(id), tree.acl(id).disk(), &tree.stat(id));
+                visit(&self.path, tree.data(id), self.listed(tree.acl(id)), &tree.stat(id));
             }
         }
         if self.next < self.end { Progress::More } else { Progress::Done }

@@ -25,11 +25,18 @@ pub(super) fn packets(input: &[u8]) {
         let mut written = Vec::new();
         packet::write(&read, &mut written);
         assert_eq!(Extent::new(2 * MOST).find(&written), Ok(Some(written.len())));
-        let again = packet::read(&written, speaker).expect("what was written");
-        let mut twice = Vec::new();
-        packet::write(&again, &mut twice);
-        assert_eq!(written, twice);
+        // A character beyond U+FFFF goes out as two halves and comes back as two errors, as with the reference: alike
+        // from the second time on.
+        let twice = rewritten(&written, speaker);
+        assert_eq!(written.len(), twice.len());
+        assert_eq!(rewritten(&twice, speaker), twice);
     }
+}
+
+fn rewritten(bytes: &[u8], speaker: Speaker) -> Vec<u8> {
+    let mut out = Vec::new();
+    packet::write(&packet::read(bytes, speaker).expect("what was written"), &mut out);
+    out
 }
 
 /// The lengths of the packets of a stream that arrives in pieces, and whether something in it was refused.

@@ -52,7 +52,9 @@ impl Walk {
     fn slice(&mut self, m: &Machine, file: &mut File) -> bool {
         match self {
             Self::Slots(walk) => {
+                let listed: Vec<i64> = file.lists.iter().map(|(id, _)| *id).collect();
                 let mut put = |path: &str, data: Option<&[u8]>, acl: i64, stat: &StatPersisted| {
+                    assert!(acl == -1 || listed.contains(&acl), "{path} has a list that is not in the table");
                     file.nodes.push((path.to_owned(), data.map(<[u8]>::to_vec), acl, stat.clone()));
                 };
                 walk.next_slice(m, 1, &mut put) == Progress::Done
