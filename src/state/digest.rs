@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 /// The version that is written and compared.
 pub const VERSION: i32 = 2;
 
-fn outside(path: &str) -> bool {
+/// Does a node not count?
+pub(super) fn is_outside(path: &str) -> bool {
     path.starts_with("/zookeeper/")
 }
 
@@ -28,7 +29,7 @@ impl Share {
     /// Of the node at `path`; the root's is `/` or empty.
     #[must_use]
     pub fn new(path: &str, data: Option<&[u8]>) -> Self {
-        if outside(path) {
+        if is_outside(path) {
             return Self::NOTHING;
         }
         let mut hasher = Hasher::new();
@@ -73,8 +74,9 @@ pub struct Digest {
     recorded: (i64, u64),
     log: VecDeque<(i64, u64)>,
     mismatches: u64,
-    /// The snapshot's own digest. While it is here, the tree may be fuzzy and nothing is compared.
-    fuzzy_until: Option<(i64, u64)>,
+    /// The zxid up to which the tree may be fuzzy, and the snapshot's own digest for it. While it is here, nothing else is
+    /// compared.
+    fuzzy_until: Option<(i64, Option<u64>)>,
 }
 
 impl Digest {
@@ -107,16 +109,18 @@ impl Digest {
         self.mismatches
     }
 
-    /// A snapshot named `start` carried this digest.
-    pub fn suspend(&mut self, zxid: i64, digest: u64, start: i64) {
-        self.fuzzy_until = (zxid > 0 && zxid >= start).then_some((zxid, digest));
+    /// A snapshot named `start` carried this digest, and its nodes show transactions up to `shown`. The reference takes
+    /// the digest while it applies the next transaction; what shows a part of that fits no digest before it is whole.
+    pub fn suspend(&mut self, zxid: i64, digest: u64, start: i64, shown: i64) {
+        let until = if shown > zxid { (shown, None) } else { (zxid, Some(digest)) };
+        self.fuzzy_until = (zxid > 0 && zxid >= start).then_some(until);
         self.settle(start);
     }
 
     fn settle(&mut self, zxid: i64) {
         let Some((at, digest)) = self.fuzzy_until else { return };
         if zxid >= at {
-            self.mismatches += u64::from(zxid == at && digest != self.sum);
+            self.mismatches += u64::from(zxid == at && digest.is_some_and(|digest| digest != self.sum));
             self.fuzzy_until = None;
         }
     }
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn a_fuzzy_range_is_not_compared() {
         let mut d = Digest::default();
-        d.suspend(20, 5, 10);
+        d.suspend(20, 5, 10, 20);
         assert!(d.record(11, Some((2, 99))));
         assert_eq!(d.recorded(), (0, 0));
         d.change(0, 5);
@@ -181,8 +185,18 @@ mod tests {
         assert!(!d.record(22, Some((2, 6))));
         assert!(d.record(23, Some((1, 6))), "another version");
         assert_eq!((d.mismatches(), d.recorded()), (1, (23, 5)));
-        d.suspend(9, 1, 10);
+        d.suspend(9, 1, 10, 0);
         assert!(!d.record(24, Some((2, 6))), "an older digest is ignored");
+    }
+
+    #[test]
+    fn a_snapshot_that_shows_more_than_its_digest_proves_nothing() {
+        let mut d = Digest::default();
+        d.suspend(20, 7, 10, 22);
+        d.change(0, 5);
+        assert!(d.record(20, Some((2, 99))) && d.record(21, Some((2, 99))) && d.record(22, Some((2, 99))));
+        assert!(d.record(23, Some((2, 5))));
+        assert!(!d.record(24, Some((2, 6))), "from here on every digest counts");
     }
 
     #[test]

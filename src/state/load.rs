@@ -2,6 +2,7 @@
 //!
 //! What is being loaded is not a [`Machine`] yet; [`Loader::finish`] makes it one, and drops what nobody uses.
 
+use super::digest;
 use super::machine::{Machine, Settings};
 use super::tree::{NodeId, ROOT};
 use crate::types::{Millis, SessionId};
@@ -28,13 +29,15 @@ pub struct Loader {
     /// The parent of the last node: siblings often follow each other.
     parent: (String, NodeId),
     digest: Option<(i64, u64)>,
+    /// The last transaction that a node shows, of those that count in the digest.
+    shown: i64,
 }
 
 impl Loader {
     /// An empty one.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { machine: Machine::bare(settings), parent: (String::new(), ROOT), digest: None }
+        Self { machine: Machine::bare(settings), parent: (String::new(), ROOT), digest: None, shown: 0 }
     }
 
     /// A session with its timeout.
@@ -56,6 +59,9 @@ impl Loader {
         acl: i64,
         stat: &StatPersisted,
     ) -> Result<(), LoadError> {
+        if !digest::is_outside(path) {
+            self.shown = self.shown.max(stat.czxid).max(stat.mzxid).max(stat.pzxid);
+        }
         let machine = &mut self.machine;
         let acl = machine.acls.number(acl);
         machine.acls.retain(acl);
@@ -98,7 +104,7 @@ impl Loader {
         machine.quotas.rebuild(&mut machine.tree);
         machine.last_zxid = zxid;
         if let (Some(digest), Some((at, sum))) = (&mut machine.digest, self.digest) {
-            digest.suspend(at, sum, zxid);
+            digest.suspend(at, sum, zxid, self.shown);
         }
         machine
     }
