@@ -76,7 +76,7 @@ const HANDS: &[(&[&str], &[&str], &str)] = &[
 
 /// Of `state`, validation may see the view alone and what it speaks of, so that tests and the simulator can stand in
 /// for the tree; and how a node counts in the digest, which is arithmetic.
-const OF_STATE: &[&str] = &["TreeView", "NodeView", "Verdict", "Overrun", "Share", "VERSION"];
+const OF_STATE: &[&str] = &["TreeView", "NodeView", "Verdict", "Overrun", "Share", "DIGEST_VERSION"];
 
 fn top() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -8,7 +8,7 @@ use jute::records::data::StatPersisted;
 use std::collections::VecDeque;
 
 /// The version that is written and compared.
-pub const VERSION: i32 = 2;
+pub const DIGEST_VERSION: i32 = 2;
 
 /// Does a node not count?
 pub(super) fn is_outside(path: &str) -> bool {
@@ -140,7 +140,7 @@ impl Digest {
             self.log.push_back(self.recorded);
         }
         match expected {
-            Some((VERSION, digest)) if digest.cast_unsigned() != self.sum => {
+            Some((DIGEST_VERSION, digest)) if digest.cast_unsigned() != self.sum => {
                 self.mismatches += 1;
                 false
             }

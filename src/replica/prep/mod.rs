@@ -15,7 +15,7 @@ use super::session::{Tracker, Via};
 use crate::auth::{Identity, Rules};
 use crate::config::ensemble::Membership;
 use crate::state::TreeView;
-use crate::state::digest::VERSION;
+use crate::state::digest::DIGEST_VERSION;
 use crate::state::quota::Overrun;
 use crate::types::limits::MAX_BUFFER;
 use crate::types::{Entry, Millis, Now, SessionId, Zxid};
@@ -132,7 +132,7 @@ impl Prep {
     /// Puts the digest behind the body and closes the entry.
     fn finish(&self, zxid: Zxid, mut payload: Vec<u8>) -> Entry {
         if let Some(digest) = self.pending.digest {
-            TxnDigest { version: VERSION, tree_digest: digest.cast_signed() }.write(&mut payload);
+            TxnDigest { version: DIGEST_VERSION, tree_digest: digest.cast_signed() }.write(&mut payload);
         }
         Entry { zxid, payload: Bytes::from(payload) }
     }
