@@ -8,6 +8,7 @@ pub mod gate;
 pub mod lane;
 pub mod listener;
 pub mod outbox;
+mod runner;
 pub mod service;
 mod socket;
 mod tally;
