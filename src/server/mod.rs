@@ -11,6 +11,7 @@ pub mod conns;
 pub mod core;
 mod disk;
 pub mod facts;
+mod greeting;
 mod history;
 mod known;
 mod member;
