@@ -4,31 +4,16 @@
 //! data newer than it. Reads that waited behind a write run right after it, at exactly its zxid. Nobody is
 //! woken before the lock is gone.
 
+use super::answers::{After, Scene};
 use super::conns::Lookup;
 use super::core::{Core, Ordered, Wakers, wake};
-use super::meter::Run;
-use crate::net::client::{Conn, Held, Lane, Ready, Refused, Service as _, Tally, Turn, answer};
 use crate::replica::{Commit, Input, Origin};
-use crate::state::{Applied, Caller, Fired, Machine, TreeView as _, TxnError, Watches, Witness};
+use crate::state::{Fired, Machine, TreeView as _, TxnError, Witness};
 use crate::types::limits::APPLY_BATCH;
 use crate::types::{Entry, LinkId, Millis, SessionId, Zxid};
-use crate::wire::{parse, reply};
+use crate::wire::reply;
 use jute::{ErrorCode, OpCode, codes::perms};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// What is left to do once the locks of a batch are gone.
-#[derive(Default)]
-struct After {
-    wakers: Wakers,
-    /// Sessions that are over.
-    gone: Vec<SessionId>,
-    /// Requests of clients that are done.
-    done: usize,
-    /// The wall clock when the batch began, against the time that stands in each transaction.
-    began: i64,
-    propagation: Run,
-}
 
 /// Tells connections of events, and counters of writes.
 struct Ears<'a> {
@@ -80,18 +65,17 @@ impl Core {
         let mut after = After { began: self.clock.now().wall, ..After::default() };
         self.conns.with(|conns| {
             self.shared.write(|machine| {
-                let watches = self.shared.watches();
                 for ordered in batch {
                     match ordered {
                         Ordered::Commit(commit) => {
-                            self.apply_one(commit, machine, watches, conns, &mut after);
+                            self.apply_one(commit, machine, conns, &mut after);
                         }
-                        Ordered::Synced(origin) => self.synced(*origin, machine, watches, conns, &mut after),
+                        Ordered::Synced(origin) => self.scene(machine, conns).synced(*origin, &mut after),
                         Ordered::Refused(origin, code) => {
-                            self.refuse(*origin, *code, machine, watches, conns, &mut after);
+                            self.scene(machine, conns).turn_down(*origin, *code, false, &mut after);
                         }
                         Ordered::Closed(origin, session) => {
-                            self.closed_local(*origin, *session, machine, watches, conns, &mut after);
+                            self.closed_local(*origin, *session, &self.scene(machine, conns), &mut after);
                         }
                         Ordered::FastForward(entries) => self.fast_forward(entries, machine, &mut after),
                         Ordered::Prepare(link, entry) => self.prepare(*link, entry),
@@ -120,21 +104,18 @@ impl Core {
         }
     }
 
+    fn scene<'a>(&'a self, machine: &'a Machine, conns: &'a Lookup<'a>) -> Scene<'a> {
+        Scene { core: self, machine, watches: self.shared.watches(), conns }
+    }
+
     fn applied(&self, zxid: Zxid, gone: &[SessionId]) {
         self.drive(|step| step.input(Input::Applied(zxid, gone)));
     }
 
-    fn apply_one(
-        &self,
-        commit: &Commit,
-        machine: &mut Machine,
-        watches: &Watches,
-        conns: &Lookup<'_>,
-        after: &mut After,
-    ) {
+    fn apply_one(&self, commit: &Commit, machine: &mut Machine, conns: &Lookup<'_>, after: &mut After) {
         after.done += usize::from(commit.origin.is_some());
         let mut ears = Ears { core: self, conns, wakers: &mut after.wakers };
-        let applied = match machine.apply(&commit.entry, watches, &mut ears) {
+        let applied = match machine.apply(&commit.entry, self.shared.watches(), &mut ears) {
             Ok(applied) => applied,
             Err(e) => unreadable(commit.entry.get().zxid, &e),
         };
@@ -152,7 +133,7 @@ impl Core {
                     self.counters.updated(now.0.saturating_sub(since.0));
                     self.attach(conn, applied.session, timeout, &mut after.wakers);
                 }
-                _ => self.reply(conn, origin.xid, &applied, machine, watches, after),
+                _ => self.scene(machine, conns).reply(conn, origin.xid, &applied, after),
             }
         }
         if let Some(session) = applied.closed_session {
@@ -205,21 +186,13 @@ impl Core {
     }
 
     /// A session that only this server knew is over.
-    fn closed_local(
-        &self,
-        origin: Option<Origin>,
-        session: SessionId,
-        machine: &Machine,
-        watches: &Watches,
-        conns: &Lookup<'_>,
-        after: &mut After,
-    ) {
+    fn closed_local(&self, origin: Option<Origin>, session: SessionId, scene: &Scene<'_>, after: &mut After) {
         let known = self.sessions.lock().remove(&session);
         let Some(origin) = origin else {
             after.wakers.extend(known.and_then(|conn| conn.outbox.close_now()));
             return;
         };
-        self.turn_down(origin, ErrorCode::Ok, true, machine, watches, conns, after);
+        scene.turn_down(origin, ErrorCode::Ok, true, after);
     }
 
     /// Puts an event into the outbox of everybody who listens and may know.
@@ -236,196 +209,5 @@ impl Core {
             conn.stats.sent.fetch_add(1, Relaxed);
             self.counters.notified(frame.len() as u64);
         }
-    }
-
-    /// Answers a sync with what it asked, then the reads that waited behind it.
-    fn synced(
-        &self,
-        origin: Origin,
-        machine: &Machine,
-        watches: &Watches,
-        conns: &Lookup<'_>,
-        after: &mut After,
-    ) {
-        after.done += 1;
-        let Some(conn) = conns.by_id(origin.conn) else { return };
-        let mut lane = conn.lane.lock();
-        let (sync, freed) = match lane.complete_sync(origin.xid) {
-            Turn::Now(sync, freed) => (sync, freed),
-            Turn::TooEarly => return self.out_of_order(conn, origin.xid, after),
-            Turn::Gone => return,
-        };
-        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
-            self.run_held(conn, &sync, zxid, now, machine, watches, out)
-        });
-    }
-
-    /// An answer came before another one that the client expects first. No leader does that; rather than to keep the
-    /// client waiting for ever, the connection is closed: it comes back and asks again.
-    fn out_of_order(&self, conn: &Conn, xid: i32, after: &mut After) {
-        tracing::error!(
-            "The answer to request {xid} of {} came before its turn: closing the connection",
-            conn.remote
-        );
-        after.wakers.extend(conn.outbox.close_now());
-    }
-
-    /// Answers a write that was never ordered, then the reads that waited behind it.
-    fn refuse(
-        &self,
-        origin: Origin,
-        code: ErrorCode,
-        machine: &Machine,
-        watches: &Watches,
-        conns: &Lookup<'_>,
-        after: &mut After,
-    ) {
-        self.turn_down(origin, code, false, machine, watches, conns, after);
-    }
-
-    /// The same; with `closes` the connection ends behind the answer.
-    #[expect(clippy::too_many_arguments, reason = "a request with everything that its answer needs")]
-    fn turn_down(
-        &self,
-        origin: Origin,
-        code: ErrorCode,
-        closes: bool,
-        machine: &Machine,
-        watches: &Watches,
-        conns: &Lookup<'_>,
-        after: &mut After,
-    ) {
-        after.done += 1;
-        let Some(conn) = conns.by_id(origin.conn) else { return };
-        let mut lane = conn.lane.lock();
-        let Turn::Now(refused, freed) = lane.refuse(origin.xid, code, closes) else { return };
-        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, _| {
-            self.answer_refused(conn, refused, zxid, out)
-        });
-    }
-
-    /// True if the connection must be closed behind the answer.
-    fn answer_refused(&self, conn: &Conn, refused: Refused, zxid: i64, out: &mut Vec<u8>) -> bool {
-        self.gate.give_large(refused.large);
-        let before = out.len();
-        reply::bare(out, refused.xid, zxid, refused.code);
-        conn.stats.sent.fetch_add(1, Relaxed);
-        self.counters.replied(out.len().saturating_sub(before) as u64);
-        refused.closes
-    }
-
-    /// Answers the write, then the reads that waited behind it.
-    fn reply(
-        &self,
-        conn: &Arc<Conn>,
-        xid: i32,
-        applied: &Applied<'_>,
-        machine: &Machine,
-        watches: &Watches,
-        after: &mut After,
-    ) {
-        let mut lane = conn.lane.lock();
-        let (waiting, freed) = match lane.complete(xid) {
-            Turn::Now(waiting, freed) => (waiting, freed),
-            Turn::TooEarly => return self.out_of_order(conn, xid, after),
-            Turn::Gone => return,
-        };
-        self.gate.give_large(waiting.large);
-        self.release(conn, &mut lane, freed, machine, watches, after, |out, zxid, now| {
-            // Whoever else has the session now must not see it answered here (`FinalRequestProcessor`).
-            if applied.outcome.header_error() == ErrorCode::SessionMoved {
-                return true;
-            }
-            let before = out.len();
-            reply::outcome(out, xid, zxid, &applied.outcome);
-            let bytes = out.len().saturating_sub(before) as u64;
-            conn.stats.replied(waiting.op, xid, zxid, waiting.since, now.0, 1);
-            self.counters.replied(bytes);
-            self.counters.updated(now.0.saturating_sub(waiting.since));
-            false
-        });
-    }
-
-    /// The front of a lane is done: `head` puts its answer down, and the reads behind it are run. True from
-    /// either closes the connection behind its answer.
-    #[expect(clippy::too_many_arguments, reason = "one place for everything that ends a wait")]
-    fn release(
-        &self,
-        conn: &Arc<Conn>,
-        lane: &mut Lane,
-        mut freed: usize,
-        machine: &Machine,
-        watches: &Watches,
-        after: &mut After,
-        head: impl FnOnce(&mut Vec<u8>, i64, Millis) -> bool,
-    ) {
-        let now = self.clock.mono();
-        let zxid = machine.last_zxid().0;
-        let (closes, waker) = conn.outbox.put(|out| {
-            if head(out, zxid, now) {
-                return true;
-            }
-            while let Some((ready, bytes)) = lane.next_ready() {
-                freed += bytes;
-                let closes = match ready {
-                    Ready::Held(held) => {
-                        after.done += 1;
-                        self.run_held(conn, &held, zxid, now, machine, watches, out)
-                    }
-                    Ready::Refused(refused) => self.answer_refused(conn, refused, zxid, out),
-                };
-                if closes {
-                    return true;
-                }
-                // Beyond this the connection is cut off: no use in answering the rest.
-                if out.len() > conn.outbox.backlog().budget().per_client() {
-                    break;
-                }
-            }
-            false
-        });
-        after.wakers.extend(waker);
-        if closes {
-            let dropped = lane.close();
-            freed += dropped.bytes;
-            after.done += dropped.held;
-            self.gate.give_large(dropped.large);
-            after.wakers.extend(conn.outbox.close_when_flushed());
-        }
-        conn.outbox.backlog().sub(freed);
-    }
-
-    /// Runs a request that waited; true if the connection must be closed behind its answer.
-    #[expect(clippy::too_many_arguments, reason = "a request with everything it is judged by")]
-    fn run_held(
-        &self,
-        conn: &Arc<Conn>,
-        held: &Held,
-        zxid: i64,
-        now: Millis,
-        machine: &Machine,
-        watches: &Watches,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        self.gate.give_large(held.large);
-        let Ok(envelope) = parse(&held.frame) else { return false };
-        let before = out.len();
-        if held.throttled {
-            reply::bare(out, held.xid, zxid, ErrorCode::ThrottledOp);
-            conn.stats.replied(envelope.op, held.xid, zxid, held.since, now.0, 1);
-            self.counters.replied(out.len().saturating_sub(before) as u64);
-            return false;
-        }
-        let caller =
-            Caller { session: conn.session(), ids: &held.ids, watcher: conn.watcher, rules: &self.rules };
-        let closes = answer(machine, watches, &caller, &envelope, out);
-        let mut tally = Tally::default();
-        let frames = out.get(before..).unwrap_or_default();
-        tally.add(&envelope, frames, |n, reads| self.read_namespace(n, reads));
-        tally.finish(|n, reads| self.read_namespace(n, reads));
-        conn.stats.replied(envelope.op, envelope.xid, zxid, held.since, now.0, 1);
-        conn.stats.sent.fetch_add(tally.events, Relaxed);
-        self.answered(Millis(held.since), now, &tally);
-        closes
     }
 }
