@@ -29,6 +29,7 @@ pub mod start;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
+mod told;
 mod transfer;
 mod view;
 
