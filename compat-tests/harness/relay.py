@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .server import PORTS, HarnessError
+from .server import HarnessError, ports
 
 # Bytes at a time; few enough that a fault hits in the middle of something.
 CHUNK = 16384
@@ -147,10 +147,10 @@ class Relay:
 
 def listen(host: str) -> socket.socket:
     """A listener on a port of our range: others choose from it by binding, too."""
-    for _ in range(200):
+    for port in ports():
         listener = socket.socket()
         try:
-            listener.bind((host, random.SystemRandom().choice(PORTS)))
+            listener.bind((host, port))
             listener.listen(64)
         except OSError:
             listener.close()

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,14 +55,25 @@ class Settings:
         )
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    for _ in range(200):
+_given: set[int] = set()
+
+
+def ports(tries: int = 200) -> Iterator[int]:
+    """Ports to try, none of which this process was given before: who has one may open it later."""
+    for _ in range(tries):
         # Not the seeded generator: processes that were forked from one another would all choose the same.
         port = random.SystemRandom().choice(PORTS)
+        if port not in _given:
+            _given.add(port)
+            yield port
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, at any address: some servers open theirs at all of them."""
+    for port in ports():
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("", port))
             except OSError:
                 continue
             return port
