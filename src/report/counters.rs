@@ -224,6 +224,7 @@ impl Counters {
         metrics.keyed_summaries.push(("write_per_namespace", self.writes_by_namespace.totals()));
         metrics.keyed_summaries.push(("learner_handler_qp_size", self.learner_packets.totals()));
         metrics.keyed_percentiles.push(("learner_handler_qp_time_ms", self.learner_waits.totals()));
+        metrics.keyed_percentiles.push(("ack_latency", self.ack_latencies.totals()));
         metrics
     }
 
@@ -251,6 +252,7 @@ impl Counters {
         self.writes_by_namespace.reset();
         self.learner_packets.reset();
         self.learner_waits.reset();
+        self.ack_latencies.reset();
     }
 }
 

@@ -36,6 +36,8 @@ macro_rules! rows {
             pub learner_packets: Keyed<Summary, LEARNERS>,
             /// From putting a packet down for a learner to its leaving, ms, by the learner's id.
             pub learner_waits: Keyed<Percentiles, LEARNERS>,
+            /// From making a transaction to a server's acknowledgement, ms, by the server's id.
+            pub ack_latencies: Keyed<Percentiles, LEARNERS>,
             pub(super) reads_by_namespace: Keyed<Summary>,
             pub(super) writes_by_namespace: Keyed<Summary>,
         }

@@ -17,6 +17,7 @@
 //! Invariant: effects leave the brain in the order they were decided, because they are performed before its
 //! lock is given back; commits are queued there and applied by whoever finds nobody applying.
 
+use super::acks::Acks;
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
@@ -76,6 +77,8 @@ pub struct CoreSettings {
     pub sessionless_timeout: Millis,
     /// Connection limits.
     pub limits: ConnLimits,
+    /// The latency of acknowledgements is looked at in one transaction of so many, if that is positive.
+    pub ack_sample: i32,
 }
 
 /// Warnings that clients can provoke without end.
@@ -245,10 +248,12 @@ impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { clock, settings, rules, shared, replica, throttle, counters, facts, log, peers } = parts;
         let started = clock.mono();
-        let (standing, meter) = if replica.as_member().is_some() {
-            (Standing::Away, Meter::member(started, &counters))
-        } else {
-            (Standing::Alone, Meter::default())
+        let (standing, meter) = match replica.as_member() {
+            Some(me) => {
+                let acks = Acks::new(me.id, settings.ack_sample);
+                (Standing::Away, Meter::member(started, acks, &counters))
+            }
+            None => (Standing::Alone, Meter::default()),
         };
         Self {
             conns: Conns::new(settings.limits, Budget::new(settings.client_backlog, settings.total_backlog)),

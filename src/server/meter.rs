@@ -5,6 +5,8 @@
 //! what passes with every transaction takes no lock and allocates nothing; equal latencies, which is what those of a
 //! batch are in milliseconds, reach the counters in one addition.
 
+use super::acks::Acks;
+use crate::replica::zab::LearnerHello;
 use crate::replica::zab::Packet;
 use crate::replica::{Effect, Input, LinkInput, Stage};
 use crate::report::{Counters, Percentiles};
@@ -63,6 +65,7 @@ pub(super) struct Meter {
     inflight: BTreeMap<LinkId, Way>,
     /// Proposals on their way to the disk, with the time that stands in them. As many as the disk has not written.
     unwritten: VecDeque<(Zxid, i64)>,
+    acks: Acks,
     proposal: Run,
     ack_creation: Run,
     quorum_ack: Run,
@@ -76,8 +79,8 @@ fn made(entry: &Entry) -> Option<i64> {
 
 impl Meter {
     /// A member, about to look for its first leader.
-    pub(super) fn member(now: Millis, counters: &Counters) -> Self {
-        let mut meter = Self::default();
+    pub(super) fn member(now: Millis, acks: Acks, counters: &Counters) -> Self {
+        let mut meter = Self { acks, ..Self::default() };
         meter.becomes(Stage::Looking, now, counters);
         meter
     }
@@ -90,15 +93,24 @@ impl Meter {
                 while let Some((_, made)) = self.unwritten.pop_front_if(|(zxid, _)| *zxid <= proof.zxid()) {
                     self.ack_creation.add(now.wall.saturating_sub(made), into);
                 }
+                self.acks.flushed(proof.zxid(), now.wall, counters);
             }
-            // The first acknowledgement is the one of NEWLEADER.
-            Input::Link(link, LinkInput::Packet(Packet::Ack(_))) if !self.inflight.is_empty() => {
+            Input::Link(
+                link,
+                LinkInput::Packet(Packet::Hello(LearnerHello { server: Some(server), .. })),
+            ) => {
+                self.acks.named(*link, *server);
+            }
+            Input::Link(link, LinkInput::Packet(Packet::Ack(zxid))) => {
+                // The first acknowledgement is the one of NEWLEADER.
                 if let Some(way) = self.inflight.remove(link) {
                     self.count_inflight(way, counters);
                 }
+                self.acks.acknowledged(*link, *zxid, now.wall, counters);
             }
             Input::Link(link, LinkInput::Lost) => {
                 self.inflight.remove(link);
+                self.acks.gone(*link);
             }
             _ => {}
         }
@@ -112,6 +124,7 @@ impl Meter {
             Effect::Send(link, packet) => self.sent(*link, packet, now, counters),
             Effect::Close(link) => {
                 self.inflight.remove(link);
+                self.acks.gone(*link);
             }
             Effect::Deserted(_) => {
                 counters.disloyal_voters.fetch_add(1, Relaxed);
@@ -140,7 +153,9 @@ impl Meter {
         count.fetch_add(1, Relaxed);
         let Some(made) = made(entry) else { return };
         self.unwritten.push_back((entry.zxid, made));
-        if !is_leading {
+        if is_leading {
+            self.acks.proposed(entry.zxid, made);
+        } else {
             self.proposal.add(now.wall.saturating_sub(made), &counters.proposal_latency);
         }
     }
@@ -157,6 +172,7 @@ impl Meter {
             ),
             _ => return,
         };
+        self.acks.committed(entry.zxid);
         count.fetch_add(1, Relaxed);
         counters.commits_queued.fetch_add(1, Relaxed);
         if let Some(made) = made(entry) {
@@ -204,6 +220,7 @@ impl Meter {
                 self.syncing = None;
                 self.inflight.clear();
                 self.unwritten.clear();
+                self.acks.end();
                 self.away.get_or_insert(now);
                 // Whoever lets its readers go has been looking all the time.
                 if self.looking.is_none() {
@@ -260,7 +277,11 @@ mod tests {
         /// Starts when its monotonic clock shows 1000 and the wall clock 100 more.
         fn start() -> Self {
             let (counters, mono) = (Counters::new(), Millis(1000));
-            Self { meter: Meter::member(mono, &counters), counters, now: Now { mono, wall: 1100 } }
+            Self {
+                meter: Meter::member(mono, Acks::default(), &counters),
+                counters,
+                now: Now { mono, wall: 1100 },
+            }
         }
 
         fn alone() -> Self {
@@ -437,6 +458,33 @@ mod tests {
             ]
         );
         assert!(rig.meter.inflight.is_empty());
+    }
+
+    #[test]
+    fn acknowledgements_are_timed_by_who_gives_them() {
+        let mut rig = Rig::start();
+        rig.meter.acks = Acks::new(ServerId(1), 2);
+        rig.becomes(0, Stage::Leading { serving: false });
+        rig.becomes(0, Stage::Leading { serving: true });
+        let hello = LearnerHello {
+            observer: false,
+            accepted: TERM,
+            server: Some(ServerId(2)),
+            protocol: 0x10000,
+            config_version: 0,
+        };
+        rig.hears(1, LinkInput::Packet(Packet::Hello(hello)));
+        rig.step(0, None, &[append(3, 1100), append(4, 1100)]);
+        rig.flushed(5, 4);
+        rig.step(
+            1,
+            Some(&Input::Link(LinkId(1), LinkInput::Packet(Packet::Ack(Zxid(4))))),
+            &[commit(4, 1100)],
+        );
+        rig.hears(1, LinkInput::Packet(Packet::Ack(Zxid(4))));
+        let told = rig.counters.ack_latencies.totals();
+        let told: Vec<_> = told.iter().map(|(server, (t, _))| (&**server, t.count, t.sum)).collect();
+        assert_eq!(told, [("1", 1, 5), ("2", 1, 6)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and is imported by nobody.
 
 mod abroad;
+mod acks;
 mod answers;
 mod applier;
 mod apply;

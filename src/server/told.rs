@@ -57,6 +57,7 @@ pub(super) fn core_settings(settings: &Settings) -> CoreSettings {
             per_address: count(settings.limits.connections_per_address),
             total: count(settings.limits.connections),
         },
+        ack_sample: settings.quorum.ack_logging_frequency,
     }
 }
 

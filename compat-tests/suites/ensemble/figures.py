@@ -3,6 +3,8 @@
 Values that depend on the machine are not compared.
 """
 
+import re
+
 from fixtures.stage import Stage, await_that, connect, need, sync, true
 from harness.ensemble import Ensemble, Member
 
@@ -43,6 +45,7 @@ def checks(stage: Stage, servers: Ensemble, roles: dict[str, Member]) -> None:
     check("each write is counted and timed at each station", lambda: written(roles))
     check("a session looked up for a follower is counted", lambda: looked_up(roles))
     check("the queue of each learner has its figures", lambda: queued(servers, roles))
+    check("who acknowledges one transaction of a thousand is timed until a quorum has", lambda: acknowledged(roles))
     check("a follower that comes back is counted as one brought up by transactions", lambda: back(servers))
 
 
@@ -109,6 +112,24 @@ def queued(servers: Ensemble, roles: dict[str, Member]) -> None:
         is_between(WRITES, int(table.get(f"zk_cnt_{size}", -1)), 1_000_000, f"zk_cnt_{size}")
         is_between(1, int(table.get(f"zk_cnt_{time}", -1)), 1000, f"zk_cnt_{time}")
         is_between(0, int(table.get(f"zk_max_{time}", -1)), 20_000, f"zk_max_{time}")
+
+
+def acknowledged(roles: dict[str, Member]) -> None:
+    """Among so many writes one row of a thousand has its turn, or two with the sessions around them."""
+    before = latencies(roles["leader"])
+    client = connect(roles["leader"])
+    for _ in range(1000):
+        need(client.set("/figures", b"z"))
+    client.close()
+    after = latencies(roles["leader"])
+    true(set(after) <= {"1", "2", "3"}, f"acknowledgements of {sorted(after)}, where 1, 2 and 3 have a vote")
+    is_between(2, sum(after.values()) - sum(before.values()), 4, "acknowledgements that were timed")
+    true(not latencies(roles["follower"]), "a follower timed acknowledgements")
+
+
+def latencies(member: Member) -> dict[str, int]:
+    rows = ((re.fullmatch(r"zk_cnt_(\d+)_ack_latency", key), value) for key, value in member.mntr().items())
+    return {found[1]: int(value) for found, value in rows if found}
 
 
 def back(servers: Ensemble) -> None:

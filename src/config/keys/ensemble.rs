@@ -56,7 +56,7 @@ pub(super) const ENSEMBLE: &[Key] = rows! { Ensemble:
         "Learners that may be sent a snapshot at the same time";
     System "leader.maxConcurrentDiffSyncs", "ensemble.concurrent_diff_syncs", Int, Int(100), Supported, "",
         "Learners that may be sent differences at the same time";
-    System "leader.ackLoggingFrequency", "ensemble.ack_logging_frequency", Int, Int(1_000), NoEffect("acknowledgements are not measured one by one"), "0 or less: off",
+    System "leader.ackLoggingFrequency", "ensemble.ack_logging_frequency", Int, Int(1_000), Supported, "0 or less: off",
         "Measures the latency of acknowledgements every so many transactions";
     Both "leader.closeSocketAsync", "ensemble.leader_close_async", Bool, Bool(false),
         NoEffect("sockets are closed without blocking anybody"), "", "Closes learner sockets in the background";
@@ -77,9 +77,9 @@ pub(super) const ENSEMBLE: &[Key] = rows! { Ensemble:
     File "multiAddress.enabled", "ensemble.multi_address", Bool, Bool(false), Supported,
         "several addresses are read only with the system property zookeeper.multiAddress.enabled=true",
         "Allows several addresses per member";
-    File "multiAddress.reachabilityCheckEnabled", "ensemble.multi_address_check", Bool, Bool(true), NoEffect("addresses are tried one after the other, the ones that answered last first"), "",
+    File "multiAddress.reachabilityCheckEnabled", "ensemble.multi_address_check", Bool, Bool(true), NoEffect("all addresses are tried at once, and the first that answers is taken"), "",
         "Checks which of several addresses answers";
-    File "multiAddress.reachabilityCheckTimeoutMs", "ensemble.multi_address_check_ms", Int, Int(1_000), NoEffect("addresses are tried one after the other, the ones that answered last first"), "",
+    File "multiAddress.reachabilityCheckTimeoutMs", "ensemble.multi_address_check_ms", Int, Int(1_000), NoEffect("all addresses are tried at once, and the first that answers is taken"), "",
         "Time that check may take";
     System "kerberos.canonicalizeHostNames", "ensemble.canonicalize_hosts", Bool, Bool(false), NotYet(Feature::Sasl), "",
         "Resolves hosts of server lines to their canonical form";

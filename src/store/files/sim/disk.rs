@@ -249,7 +249,7 @@ impl Inner {
         }
     }
 
-    /// See [`SimFiles::unsynced`].
+    /// Changes among the first so many that no sync covers.
     pub(super) fn unsynced(&self, prefix: usize) -> Vec<usize> {
         let mut files: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         let mut dirs: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
