@@ -7,6 +7,7 @@
 use super::answers::{After, Scene};
 use super::conns::Lookup;
 use super::core::{Core, Ordered, Wakers, wake};
+use super::throttle::also;
 use crate::replica::{Commit, Input, Origin};
 use crate::state::{Fired, Machine, TreeView as _, TxnError, Witness};
 use crate::types::limits::APPLY_BATCH;
@@ -122,6 +123,12 @@ impl Core {
         after.propagation.add(after.began.saturating_sub(applied.time), &self.counters.propagation_latency);
         if !applied.digest_agrees {
             self.counters.digest_mismatches.fetch_add(1, Relaxed);
+            if let Some(withheld) = self.hushes.digest.breaks(self.clock.mono()) {
+                let (zxid, also) = (commit.entry.get().zxid, also(withheld));
+                tracing::error!(
+                    "Digests are not matching. Value is Zxid: {zxid}; this tree is not the leader's{also}"
+                );
+            }
         }
         let origin = commit.origin.and_then(|o| Some((o, conns.by_id(o.conn)?)));
         if let Some((origin, conn)) = origin {

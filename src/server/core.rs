@@ -89,6 +89,7 @@ pub(super) struct Hushes {
     pub(super) throttled: Hush,
     pub(super) password: Hush,
     backlog: Hush,
+    pub(super) digest: Hush,
     pub(super) quota: Hush,
 }
 
