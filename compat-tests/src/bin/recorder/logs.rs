@@ -30,15 +30,14 @@ pub(crate) fn committed<'p>(
         let snapshots = numbered(folder, "snapshot.")?;
         let mut last: Option<i64> = None;
         for (zxid, payload) in records(folder)? {
-            if let Some(last) = last {
-                if zxid <= last {
-                    return Err(format!("{}: 0x{zxid:x} comes behind 0x{last:x}", folder.display()));
-                }
-                // A snapshot in between came from a leader, and with it what is missing here.
-                let behind_snapshot = || snapshots.range(last + 1..zxid).next().is_some();
-                if follows(zxid, last) && !(zxid > last + 1 && behind_snapshot()) {
-                    steps.insert((last, zxid));
-                }
+            if let Some(last) = last.filter(|last| *last >= zxid) {
+                return Err(format!("{}: 0x{zxid:x} comes behind 0x{last:x}", folder.display()));
+            }
+            // A snapshot in between came from a leader, and with it what is missing here.
+            let mut between = snapshots.range(last.map_or(i64::MIN, |last| last + 1)..zxid);
+            let before = between.next_back().map(|(zxid, _)| *zxid).or(last);
+            if let Some(before) = before.filter(|before| follows(zxid, *before)) {
+                steps.insert((before, zxid));
             }
             last = Some(zxid);
             all.entry(zxid).or_default().insert(payload);
@@ -58,7 +57,22 @@ pub(crate) fn committed<'p>(
             log.push(Logged { server: 0, zxid, payload });
         }
     }
+    joined(&log, &leaps)?;
     Ok(log)
+}
+
+/// Every epoch must be seen to begin where the one before it ends: by some server that has logged both, or had the one
+/// in a snapshot. Otherwise a log is lost that told more, and what is here may never have been committed.
+fn joined(log: &[Logged], leaps: &[(i64, i64)]) -> Result<(), String> {
+    for (before, after) in log.iter().zip(log.iter().skip(1)).map(|(a, b)| (a.zxid, b.zxid)) {
+        if after >> 32 > before >> 32 && !leaps.contains(&(before, after)) {
+            return Err(format!(
+                "0x{after:x} is in no log right behind 0x{before:x}: a log that had what came before it was lost, \
+                 and nothing can be judged"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Is this the next one, in the same epoch or as the first of a later one?
@@ -119,4 +133,66 @@ fn adler32(bytes: &[u8]) -> u64 {
         (a, b) = (a % 65521, b % 65521);
     }
     u64::from(b << 16 | a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// Logs in one file, and snapshots, as a server leaves them.
+    fn folder(home: &TempDir, name: &str, zxids: &[i64], snapshots: &[i64]) -> PathBuf {
+        let place = home.path().join(name).join("version-2");
+        std::fs::create_dir_all(&place).unwrap();
+        let mut bytes = vec![0; HEADER];
+        for zxid in zxids {
+            let mut payload = vec![0; HEAD];
+            payload[12..20].copy_from_slice(&zxid.to_be_bytes());
+            bytes.extend_from_slice(&adler32(&payload).to_be_bytes());
+            bytes.extend_from_slice(&(HEAD as i32).to_be_bytes());
+            bytes.extend_from_slice(&payload);
+            bytes.push(0x42);
+        }
+        std::fs::write(place.join(format!("log.{:x}", zxids[0])), bytes).unwrap();
+        for zxid in snapshots {
+            std::fs::write(place.join(format!("snapshot.{zxid:x}")), []).unwrap();
+        }
+        home.path().join(name)
+    }
+
+    const NEXT: i64 = 1 << 32 | 1;
+
+    fn found(folders: &[PathBuf]) -> Result<Vec<i64>, String> {
+        committed(folders.iter().map(PathBuf::as_path), false).map(|log| log.iter().map(|l| l.zxid).collect())
+    }
+
+    #[test]
+    fn what_a_dead_leader_told_nobody_is_left_out() {
+        let home = tempfile::tempdir().unwrap();
+        let dead = folder(&home, "dead", &[1, 2, 3, 4], &[0]);
+        let other = folder(&home, "other", &[1, 2, NEXT, NEXT + 1], &[0]);
+        assert_eq!(found(&[dead.clone(), other]), Ok(vec![1, 2, NEXT, NEXT + 1]));
+        // A leader's snapshot says the same, as long as it was taken there.
+        let fresh = folder(&home, "fresh", &[NEXT], &[0, 2]);
+        assert_eq!(found(&[dead, fresh]), Ok(vec![1, 2, NEXT]));
+    }
+
+    #[test]
+    fn an_end_of_an_epoch_that_nobody_has_seen_is_not_judged() {
+        let home = tempfile::tempdir().unwrap();
+        let dead = folder(&home, "dead", &[1, 2, 3, 4], &[0]);
+        let late = folder(&home, "late", &[NEXT + 5], &[0, NEXT + 4]);
+        let why = found(&[dead.clone(), late.clone()]).unwrap_err();
+        assert!(why.contains("is in no log right behind 0x4"), "{why}");
+        let whole = folder(&home, "whole", &[4, NEXT], &[0, 3]);
+        assert_eq!(found(&[dead, whole]), Ok(vec![1, 2, 3, 4, NEXT]));
+    }
+
+    #[test]
+    fn a_snapshot_between_two_records_hides_no_step() {
+        let home = tempfile::tempdir().unwrap();
+        let all = folder(&home, "all", &[1, 2, 3, 4, NEXT], &[0]);
+        let synced = folder(&home, "synced", &[1, NEXT], &[0, 4]);
+        assert_eq!(found(&[all, synced]), Ok(vec![1, 2, 3, 4, NEXT]));
+    }
 }
