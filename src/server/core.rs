@@ -81,7 +81,7 @@ pub struct CoreSettings {
     pub ack_sample: i32,
 }
 
-/// Warnings that clients can provoke without end.
+/// Lines that would come without end: what clients can provoke, and a tree that stays wrong.
 #[derive(Debug, Default)]
 pub(super) struct Hushes {
     pub(super) per_address: Hush,

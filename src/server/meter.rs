@@ -2,12 +2,12 @@
 //! brought up to date, how long a transaction takes from station to station.
 //!
 //! It looks at the inputs and effects that pass, under the brain's lock; it decides and changes nothing. Invariant:
-//! what passes with every transaction takes no lock and allocates nothing; equal latencies, which is what those of a
+//! what passes with every transaction takes no lock and allocates nothing, but for the one of so many whose
+//! acknowledgements are timed (`acks`); equal latencies, which is what those of a
 //! batch are in milliseconds, reach the counters in one addition.
 
 use super::acks::Acks;
-use crate::replica::zab::LearnerHello;
-use crate::replica::zab::Packet;
+use crate::replica::zab::{LearnerHello, Packet};
 use crate::replica::{Effect, Input, LinkInput, Stage};
 use crate::report::{Counters, Percentiles};
 use crate::types::{Entry, LinkId, Millis, Now, Zxid};

@@ -1,4 +1,5 @@
-//! The snapshot stream: its parts, and the decoder; encoder and decoder are without I/O. Compression is in [`compress`](super::compress).
+//! The snapshot stream: its parts, and the decoder; encoder and decoder are without I/O. Compression is in
+//! [`compress`](super::compress).
 //!
 //! The decoder is handed a window of the uncompressed stream and says what stands at its front; nothing it
 //! returns is owned, so a million nodes cost no allocation here. Seals cover every byte before them.
