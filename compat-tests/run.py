@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from harness import deviations  # noqa: E402
 from harness.server import (  # noqa: E402
     ROOT,
     HarnessError,
@@ -95,6 +96,7 @@ def run_all(suites: list[Suite], options: argparse.Namespace) -> int:
     if any(target != "reference" for _, target in turns) and not options.connect:
         quoll_binary()
     passed = failed = 0
+    asked: dict[str, set[str]] = {}
     for suite, target in turns:
         report = run_one(suite, target, env, options)
         if report.failed and target == "reference" and not options.connect:
@@ -106,6 +108,11 @@ def run_all(suites: list[Suite], options: argparse.Namespace) -> int:
             print(f"suite {suite.name}: {report.failed} checks failed both times", flush=True)
         passed += report.passed
         failed += report.failed
+        asked.setdefault(suite.name, set()).update(deviations.asked(report.output))
+    for name, seen in asked.items():
+        for ident in deviations.stale(name, seen):
+            print(f"not ok suite {name}: it asks for no deviation {ident}; the row in deviations.toml is stale", flush=True)
+            failed += 1
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
@@ -156,9 +163,10 @@ def show(suite: Suite, target: str, report: Report, server: Server | None, verbo
     if verbose:
         print(report.output, end="")
         print(report.errors, end="")
-    elif report.failed:
-        for line in report.failures:
-            print(f"  {line}")
+    else:
+        for line in report.output.splitlines():
+            if line.startswith("not ok ") or is_sum(line):
+                print(f"  {line}")
     if report.trouble:
         print(f"  not ok suite {suite.name}: {report.trouble}")
     if report.failed:
@@ -170,6 +178,11 @@ def show(suite: Suite, target: str, report: Report, server: Server | None, verbo
         f"suite {suite.name} {target}: {report.passed} passed, {report.failed} failed, {report.seconds:.1f} s",
         flush=True,
     )
+
+
+def is_sum(line: str) -> bool:
+    """What a suite counted, and rows of tables. Details are indented."""
+    return line.startswith("# ") and not line.startswith(("#  ", deviations.MARK))
 
 
 def print_tail(title: str, text: str, lines: int = 40) -> None:

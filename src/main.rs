@@ -1,7 +1,7 @@
 //! The command line: arguments, configuration, tracing, exit code.
 
 use clap::{Args, Parser, Subcommand};
-use quoll::config::{self, Source, SystemProperties};
+use quoll::config::{self, Source, SystemProperties, settings};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,13 +26,14 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct LogArgs {
-    /// Least severe level that is logged: error, warn, info, debug, trace, or a filter such as quoll::net=debug.
-    #[arg(long, value_name = "LEVEL", env = "QUOLL_LOG", default_value = "info", global = true)]
-    log_level: String,
+    /// Least severe level that is logged: error, warn, info, debug, trace, or a filter such as quoll::net=debug
+    /// [default: what the configuration says, or info].
+    #[arg(long, value_name = "LEVEL", env = "QUOLL_LOG", global = true)]
+    log_level: Option<String>,
 
-    /// How log lines look.
-    #[arg(long, value_name = "FORMAT", env = "QUOLL_LOG_FORMAT", default_value = "human", global = true)]
-    log_format: LogFormat,
+    /// How log lines look [default: what the configuration says, or human].
+    #[arg(long, value_name = "FORMAT", env = "QUOLL_LOG_FORMAT", global = true)]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -95,11 +96,13 @@ fn source(mut arguments: Vec<String>) -> Source {
 }
 
 fn server(arguments: Vec<String>, properties: SystemProperties, log: &LogArgs) -> u8 {
-    if let Err(message) = start_log(log) {
+    let loaded = config::load(&source(arguments), properties, &config::RealWorld);
+    // A configuration that cannot be read says nothing of the log, and is told in it.
+    if let Err(message) = start_log(log, loaded.as_ref().ok().map(|settings| &settings.log)) {
         eprintln!("{message}");
         return 2;
     }
-    let settings = match config::load(&source(arguments), properties, &config::RealWorld) {
+    let settings = match loaded {
         Ok(settings) => settings,
         Err(error) => {
             tracing::error!("{error}");
@@ -139,15 +142,20 @@ fn check(file: PathBuf, json: bool, properties: SystemProperties) -> u8 {
     0
 }
 
-fn start_log(log: &LogArgs) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.log_level).map_err(|e| {
-        format!("--log-level {}: {e}; expected error, warn, info, debug or trace", log.log_level)
-    })?;
+fn start_log(flags: &LogArgs, configured: Option<&settings::Log>) -> Result<(), String> {
+    let level = flags.log_level.as_deref().or(configured.map(|log| log.level.as_str())).unwrap_or("info");
+    let filter = tracing_subscriber::EnvFilter::try_new(level)
+        .map_err(|e| format!("--log-level {level}: {e}; expected error, warn, info, debug or trace"))?;
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stdout().is_terminal());
-    match log.log_format {
-        LogFormat::Human => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().init(),
+    let json = flags.log_format.map_or_else(
+        || configured.is_some_and(|log| log.format == settings::LogFormat::Json),
+        |format| format == LogFormat::Json,
+    );
+    if json {
+        builder.json().init()
+    } else {
+        builder.with_target(false).init()
     }
     Ok(())
 }

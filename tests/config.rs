@@ -8,7 +8,7 @@
 )]
 
 use quoll::config::keys::{self, Fallback};
-use quoll::config::settings::{Compression, DigestAlgorithm, MetricsProvider};
+use quoll::config::settings::{Compression, DigestAlgorithm, LogFormat, MetricsProvider};
 use quoll::config::{
     ConfigError, Mode, Origin, Role, Settings, Source, SystemProperties, World, load, report,
 };
@@ -97,6 +97,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!((settings.purge.keep_snapshots, settings.purge.every_hours), (3, None));
     assert!(settings.four_letter_words.allows("srvr") && !settings.four_letter_words.allows("ruok"));
     assert_eq!(settings.metrics.provider, MetricsProvider::Default);
+    assert_eq!((settings.log.level.as_str(), settings.log.format), ("info", LogFormat::Human));
     assert!(settings.unknown().is_empty() && settings.not_yet_warning().is_none());
     assert!(warnings(&settings).is_empty(), "{:?}", settings.warnings());
 }
@@ -192,6 +193,8 @@ fn faults_have_the_words_and_codes_of_the_reference() {
         ),
         ("groupFoo=1", 2, 2, "For input string: \"groupFoo\""),
         ("weight.1=x", 2, 2, "For input string: \"x\""),
+        ("quoll.log.level=loud", 2, 2, "no such level"),
+        ("quoll.log.format=xml", 2, 2, "no such format"),
         ("metricsProvider.className=foo", 2, 2, "metrics provider class was not found"),
         ("a=\\u12", 2, 2, "Malformed \\uxxxx encoding."),
         ("enforce.auth.enabled=true", 2, 2, "enforce.auth.schemes is not set"),

@@ -380,39 +380,80 @@ fn every_known_failure_has_its_test() {
     assert_eq!(tests_that_are_not_there(bad).0.len(), 4, "the check can fail");
 }
 
-/// The records of a table in `jute`: name, then the fields in order.
-fn records(source: &str) -> Vec<(String, Vec<String>)> {
-    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+/// What pages call a type of the tables in `jute`.
+fn kind(rust: &str) -> String {
+    let plain = rust.replace("<'a>", "").replace("&'a ", "");
+    match plain.as_str() {
+        "bool" => "boolean".to_owned(),
+        "i32" => "int".to_owned(),
+        "i64" => "long".to_owned(),
+        "Option<Text>" => "ustring".to_owned(),
+        "Option<[u8]>" => "buffer".to_owned(),
+        other => match other.strip_prefix("Option<Vec<").and_then(|of| of.strip_suffix(">>")) {
+            Some(of) => format!("vector<{}>", kind(of)),
+            None => other.to_owned(),
+        },
+    }
+}
+
+/// A record: its name, then name and type of each field in order.
+type Fields = (String, Vec<String>);
+
+/// The records of a table in `jute`.
+fn records(source: &str) -> Vec<Fields> {
+    let mut found: Vec<Fields> = Vec::new();
     for line in source.lines() {
         let Some(rest) = line.strip_prefix("    ").filter(|rest| !rest.trim_start().starts_with("//")) else {
             continue;
         };
         if let Some(name) = rest.strip_suffix(" {").filter(|name| name.starts_with(char::is_uppercase)) {
             found.push((name.trim_end_matches("<'a>").to_owned(), Vec::new()));
-        } else if let (Some((field, _)), Some((_, fields))) =
-            (rest.strip_prefix("    ").and_then(|rest| rest.split_once(':')), found.last_mut())
+        } else if let (Some((field, of)), Some((_, fields))) =
+            (rest.strip_prefix("    ").and_then(|rest| rest.split_once(": ")), found.last_mut())
         {
-            fields.push(field.to_owned());
+            fields.push(format!("{field} {}", kind(of.trim_end_matches(','))));
         }
     }
     found
 }
 
-#[test]
-fn every_record_has_its_row() {
-    let page = section(&read("docs/WIRE.md"), "Records");
-    let shown: Vec<(String, Vec<String>)> = rows(&page)
+/// The records of a table in a page.
+fn shown_records(section: &str) -> Vec<Fields> {
+    rows(section)
         .filter(|cells| cells[0].starts_with('`'))
         .map(|cells| {
-            let fields = cells[1].split(", ").filter_map(|field| field.split_whitespace().next());
-            (cells[0].trim_matches('`').to_owned(), fields.map(str::to_owned).collect())
+            let fields = cells[1].replace("&lt;", "<").replace("&gt;", ">");
+            (cells[0].trim_matches('`').to_owned(), fields.split(", ").map(str::to_owned).collect())
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn every_record_has_its_row() {
+    let shown = shown_records(&section(&read("docs/WIRE.md"), "Records"));
     let mut known = records(&read("jute/src/records/proto.rs"));
     known.extend(records(&read("jute/src/records/data.rs")));
     known.retain(|(name, _)| name != "StatPersisted");
     assert!(known.len() > 30, "{}", known.len());
     assert_eq!(shown, known, "docs/WIRE.md and jute/src/records");
+}
+
+#[test]
+fn every_record_of_transactions_has_its_row() {
+    let page = section(&read("docs/DISK.md"), "Transactions");
+    let known = records(&read("jute/src/records/txn.rs"));
+    assert!(known.len() > 15, "{}", known.len());
+    assert_eq!(shown_records(&page), known, "docs/DISK.md and jute/src/records/txn.rs");
+    let mut types = BTreeSet::new();
+    let cells = rows(&page).filter_map(|cells| cells.get(2).copied());
+    for word in cells.flat_map(|cell| cell.split([',', ';'])) {
+        let mut words = word.split_whitespace();
+        let Some(code) = words.next().and_then(|code| code.parse().ok()) else { continue };
+        let op = OpCode::from_code(code).unwrap_or_else(|| panic!("there is no type {code}"));
+        assert_eq!(words.next().map(str::to_lowercase), Some(op.name().to_lowercase()), "type {code}");
+        types.insert(code);
+    }
+    assert_eq!(types.len(), 14, "types with a body: {types:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ struct Server {
     process: Child,
     port: u16,
     log: Arc<Mutex<Vec<String>>>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -54,12 +54,14 @@ impl Server {
         let file = data.path().join("zoo.cfg");
         let text = format!(
             "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n\
-             4lw.commands.whitelist=*\nmaxClientCnxns=0\nclientPortListenBacklog=1024\n{more}\n",
+             4lw.commands.whitelist=*\nmaxClientCnxns=0\nclientPortListenBacklog=1024\n\
+             quoll.log.level={level}\n{more}\n",
             data.path().join("data").display()
         );
         std::fs::write(&file, text).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_quoll"))
-            .args(["--log-level", level, "server"])
+            .env_remove("QUOLL_LOG")
+            .arg("server")
             .arg(&file)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -82,7 +84,7 @@ impl Server {
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| into.lock().unwrap().push(line));
         });
-        Self { process, port, log, _data: data }
+        Self { process, port, log, data }
     }
 
     fn dial(&self) -> Client {
@@ -489,6 +491,24 @@ fn the_newer_connection_of_a_session_wins_if_it_has_the_password() {
     let mut other = server.client();
     other.send(&exists(1, "/e"));
     assert_eq!(other.reply(), (1, -101), "what was the session's went with it");
+}
+
+#[test]
+fn a_snapshot_is_taken_when_somebody_asks_for_it() {
+    let server = Server::start("");
+    let mut client = server.client();
+    client.send(&create(1, "/a", b"x", 0));
+    assert_eq!(client.reply(), (1, 0));
+    let pid = rustix::process::Pid::from_child(&server.process);
+    let start = now();
+    // The session is 1, the node 2. One that is being written when the signal comes is not repeated.
+    let snapshot = server.data.path().join("data/version-2/snapshot.2");
+    while !snapshot.exists() {
+        assert!(start.elapsed() < PATIENCE, "{:?}", server.log.lock().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.is_well(&mut client);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn seeds() {
 
 #[test]
 fn equal_plans_are_equal_runs() {
-    for seed in 1..=number("SIM_TWICE").unwrap_or(20) {
+    for seed in 1..=number("SIM_TWICE").unwrap_or(100) {
         let (one, two) = (runner::run(Plan::new(seed)), runner::run(Plan::new(seed)));
         assert_eq!((one.trace, one.events), (two.trace, two.events), "seed {seed}");
     }

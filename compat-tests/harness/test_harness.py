@@ -9,12 +9,26 @@ import time
 import unittest
 from pathlib import Path
 
+from harness import deviations
 from harness.server import HarnessError, Settings
 from harness.suite import Report, Suite, failed_twice, judge, load, run_suite
 
 
 def verdict(code: int | None, output: str) -> Report:
     return judge(code, 1.0, output, "", 0.5)
+
+
+class Deviations(unittest.TestCase):
+    def test_what_no_suite_asks_for_is_stale(self) -> None:
+        known = [ident for suite, ident in deviations.rows() if suite == "hostile"]
+        output = "".join(f"{deviations.MARK}{ident}\n" for ident in known)
+        self.assertEqual(deviations.stale("hostile", deviations.asked(output)), [])
+        self.assertEqual(deviations.stale("hostile", known[1:]), known[:1])
+        self.assertEqual(deviations.stale("differential", []), [], "its runner knows its own")
+
+    def test_a_row_that_is_not_there_cannot_be_asked_for(self) -> None:
+        with self.assertRaises(HarnessError):
+            deviations.deviates("hostile", "no-such-row")
 
 
 class Verdicts(unittest.TestCase):

@@ -43,6 +43,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// The audit log.
     pub audit: Audit,
+    /// Log lines.
+    pub log: Log,
     /// Members, elections, learners.
     pub quorum: Quorum,
     /// Whether the server runs alone.
@@ -535,6 +537,24 @@ pub struct Metrics {
     pub http_port: i32,
     /// Whether metrics of the process are added.
     pub export_process: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object each.
+    Json,
+}
+
+/// Log lines, where neither a flag nor the environment says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Least severe level.
+    pub level: String,
+    /// How they look.
+    pub format: LogFormat,
 }
 
 /// The audit log.

@@ -46,6 +46,8 @@ pub struct ReplicaSettings {
     pub close_session_txn: bool,
     /// reconfig is allowed at all.
     pub reconfig_enabled: bool,
+    /// Keeps clients from choosing paths that collide.
+    pub hash_seed: u64,
 }
 
 impl Default for ReplicaSettings {
@@ -58,6 +60,7 @@ impl Default for ReplicaSettings {
             digest: true,
             close_session_txn: true,
             reconfig_enabled: false,
+            hash_seed: 0,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ends of the process: the gentle one on a signal, and the abrupt one when going on would lie.
+//! Signals and ends of the process: the gentle one on a signal, and the abrupt one when going on would lie.
 
 use std::process;
 

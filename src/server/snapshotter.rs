@@ -120,12 +120,32 @@ pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
     }
 }
 
+/// Takes a snapshot whenever somebody sends SIGUSR1, as an operator does before a copy or a migration.
+pub(super) async fn on_demand(core: Arc<Core>, log: Arc<DiskLog>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut asked = signal(SignalKind::user_defined1())?;
+    while asked.recv().await.is_some() {
+        // The tree of a member that has not found a leader may hold what will never be committed.
+        if core.standing.get().takes_writes() {
+            tracing::info!("A snapshot was asked for by a signal");
+            start(Arc::clone(&core), Arc::clone(&log));
+        } else {
+            tracing::warn!("A snapshot was asked for by a signal, but the server does not serve; skipping");
+        }
+    }
+    Ok(())
+}
+
 /// Takes a snapshot on a thread of its own, unless the last one is too short a while ago.
 pub(super) fn spawn(core: Arc<Core>, log: Arc<DiskLog>) {
     if log.pauses(core.clock.mono()) {
         tracing::debug!("The last snapshot took so long that this one is left out");
         return;
     }
+    start(core, log);
+}
+
+fn start(core: Arc<Core>, log: Arc<DiskLog>) {
     let work = move || {
         // Without the right to change it the thread simply runs like any other.
         let _ = rustix::process::setpriority_process(None, NICE);

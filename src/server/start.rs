@@ -170,9 +170,9 @@ pub fn run(settings: &Settings) -> Result<u8, StartError> {
         let membership = &settings.quorum.membership;
         machine.set_config(membership.text().as_bytes(), membership.version, clock.now().wall);
         let ensemble = member::ensemble_settings(settings);
-        Replica::member(begin, replica_settings(settings), ensemble, rules.clone(), clock.now())
+        Replica::member(begin, replica_settings(settings, seed), ensemble, rules.clone(), clock.now())
     } else {
-        Replica::solo(&replica_settings(settings), &rules, clock.now(), &machine)
+        Replica::solo(&replica_settings(settings, seed), &rules, clock.now(), &machine)
     };
     log.start(opened, recovered.last_zxid.max(Zxid::ZERO), server_id(settings).0)?;
     let throttle = Throttle::new(&settings.throttle.connections, clock.mono(), seed);
@@ -248,6 +248,7 @@ async fn live(
             tokio::spawn(expire(Duration::from_millis(tick), Arc::clone(core)));
         }
     }
+    tokio::spawn(snapshotter::on_demand(Arc::clone(core), Arc::clone(log)));
     tokio::spawn(sweep(Arc::clone(core)));
     tokio::spawn(relieve(Arc::clone(core)));
     tokio::spawn(reaper::run(Arc::clone(core), reaper_settings(settings)));

@@ -106,7 +106,7 @@ pub(super) fn server_id(settings: &Settings) -> ServerId {
     }
 }
 
-pub(super) fn replica_settings(settings: &Settings) -> ReplicaSettings {
+pub(super) fn replica_settings(settings: &Settings, hash_seed: u64) -> ReplicaSettings {
     ReplicaSettings {
         server_id: if settings.mode == Mode::Ensemble { server_id(settings) } else { ServerId(1) },
         tick: Millis(i64::from(settings.sessions.tick_time_ms)),
@@ -115,6 +115,7 @@ pub(super) fn replica_settings(settings: &Settings) -> ReplicaSettings {
         digest: settings.storage.digest,
         close_session_txn: settings.sessions.close_txn_lists_paths,
         reconfig_enabled: settings.quorum.reconfig_enabled,
+        hash_seed,
     }
 }
 

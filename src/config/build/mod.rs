@@ -178,6 +178,7 @@ fn finish(
     let four_letter_words = server::whitelist(&mut reader);
     let admin = server::admin(&mut reader)?;
     let audit = server::audit(&mut reader)?;
+    let log = server::log(&mut reader)?;
     server::tuning(&mut reader)?;
     reader.rest()?;
 
@@ -199,6 +200,7 @@ fn finish(
         admin,
         metrics,
         audit,
+        log,
         quorum,
         mode,
         source,

@@ -7,8 +7,8 @@
 use super::reader::{self, Reader};
 use crate::config::error::{ConfigError, EXIT_UNEXPECTED};
 use crate::config::settings::{
-    Admin, Audit, Client, Compression, ConnectionThrottle, Limits, Listen, Metrics, MetricsProvider, Nodes,
-    Paths, Purge, Sessions, Snapshots, Storage, Throttle, Whitelist,
+    Admin, Audit, Client, Compression, ConnectionThrottle, Limits, Listen, Log, LogFormat, Metrics,
+    MetricsProvider, Nodes, Paths, Purge, Sessions, Snapshots, Storage, Throttle, Whitelist,
 };
 use crate::config::world::World;
 use std::net::{IpAddr, Ipv4Addr};
@@ -392,6 +392,22 @@ pub(super) fn metrics(reader: &mut Reader) -> Result<Metrics, ConfigError> {
             .text("metricsProvider.exportJvmInfo")
             .is_none_or(|value| value.eq_ignore_ascii_case("true")),
     })
+}
+
+/// Log lines. They are ours alone, so that a bad value can be told at once.
+pub(super) fn log(reader: &mut Reader) -> Result<Log, ConfigError> {
+    const LEVEL: &str = "quoll.log.level";
+    const FORMAT: &str = "quoll.log.format";
+    let level = reader.text(LEVEL).unwrap_or_default().to_ascii_lowercase();
+    if !["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) {
+        return Err(reader.fault(LEVEL, "no such level").expected("error, warn, info, debug or trace"));
+    }
+    let format = match reader.text(FORMAT).unwrap_or_default().as_str() {
+        "human" => LogFormat::Human,
+        "json" => LogFormat::Json,
+        _ => return Err(reader.fault(FORMAT, "no such format").expected("human or json")),
+    };
+    Ok(Log { level, format })
 }
 
 pub(super) fn audit(reader: &mut Reader) -> Result<Audit, ConfigError> {

@@ -209,6 +209,7 @@ pub enum Group {
     Admin,
     Metrics,
     Audit,
+    Log,
     Ensemble,
     Observers,
     Tls,
@@ -219,7 +220,7 @@ pub enum Group {
 
 impl Group {
     /// Every group in reporting order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Paths,
         Self::Client,
         Self::Sessions,
@@ -234,6 +235,7 @@ impl Group {
         Self::Admin,
         Self::Metrics,
         Self::Audit,
+        Self::Log,
         Self::Ensemble,
         Self::Observers,
         Self::Tls,
@@ -260,6 +262,7 @@ impl Group {
             Self::Admin => "AdminServer",
             Self::Metrics => "Metrics",
             Self::Audit => "Audit",
+            Self::Log => "Log lines",
             Self::Ensemble => "Ensemble",
             Self::Observers => "Observers",
             Self::Tls => "TLS",
@@ -371,6 +374,7 @@ const TABLES: &[&[Key]] = &[
     observe::ADMIN,
     observe::METRICS,
     observe::AUDIT,
+    observe::LOG,
     ensemble::ENSEMBLE,
     ensemble::OBSERVERS,
     security::TLS_CLIENT,

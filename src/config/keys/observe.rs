@@ -1,4 +1,4 @@
-//! Rows for what operators look at, and for tuning: four-letter words, AdminServer, metrics, audit.
+//! Rows for what operators look at, and for tuning: four-letter words, AdminServer, metrics, audit, log lines.
 //!
 //! Rows only; see the parent for their meaning.
 
@@ -65,6 +65,14 @@ pub(super) const AUDIT: &[Key] = rows! { Audit:
     System "audit.enable", "audit.enabled", Bool, Bool(false), NotYet(Feature::Audit), "", "Writes an audit log";
     System "audit.impl.class", "audit.logger", Class, Text("org.apache.zookeeper.audit.Slf4jAuditLogger"),
         NotYet(Feature::Audit), "", "Class that writes the audit log";
+};
+
+pub(super) const LOG: &[Key] = rows! { Log:
+    System "quoll.log.level", "log.level", Text, Text("info"), Supported,
+        "error, warn, info, debug or trace; `--log-level` and `QUOLL_LOG` win",
+        "Least severe level that is logged; a key of Quoll";
+    System "quoll.log.format", "log.format", Text, Text("human"), Supported,
+        "human or json; `--log-format` and `QUOLL_LOG_FORMAT` win", "How log lines look; a key of Quoll";
 };
 
 pub(super) const TUNING: &[Key] = rows! { Tuning:

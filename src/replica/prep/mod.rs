@@ -103,7 +103,8 @@ impl Prep {
     #[must_use]
     pub fn new(settings: ReplicaSettings, rules: Rules, digest: Option<u64>) -> Self {
         let digest = digest.filter(|_| settings.digest);
-        Self { settings, rules, pending: Pending::new(digest), overruns: Vec::new() }
+        let pending = Pending::new(digest, settings.hash_seed);
+        Self { settings, rules, pending, overruns: Vec::new() }
     }
 
     /// The tree has everything up to `zxid`.

@@ -57,9 +57,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(digest: Option<u64>) -> Self {
+    pub(super) fn new(digest: Option<u64>, seed: u64) -> Self {
         Self {
-            rows: Rows::default(),
+            rows: Rows::new(seed),
             leaving: VecDeque::new(),
             ephemerals: BTreeSet::new(),
             digest,

@@ -49,14 +49,13 @@ pub(super) struct Rows {
     free: Vec<u32>,
 }
 
-impl Default for Rows {
-    fn default() -> Self {
-        let hasher = FixedState::with_seed(0);
+impl Rows {
+    /// None. `seed` keeps clients from choosing paths that collide.
+    pub(super) fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
         Self { hasher, index: HashTable::new(), slots: Vec::new(), free: Vec::new() }
     }
-}
 
-impl Rows {
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
@@ -130,7 +129,7 @@ impl Rows {
     /// Gives back what a burst took, once it is over.
     pub(super) fn settle(&mut self) {
         if self.index.is_empty() && self.slots.len() > SPARE {
-            *self = Self::default();
+            (self.index, self.slots, self.free) = (HashTable::new(), Vec::new(), Vec::new());
         }
     }
 }
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn rows_come_and_go_and_slots_are_used_again() {
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(7);
         let paths: Vec<String> = (0..100).map(|n| format!("/n{n}")).collect();
         let spot = |rows: &Rows, n: usize| Spot { path: &paths[n], hash: rows.hash(&paths[n]) };
         let slots: Vec<Slot> = (0..100).map(|n| rows.put(spot(&rows, n), row(n as i64)).0).collect();
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_burst_gives_its_memory_back() {
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(7);
         let slots: Vec<Slot> = (0..=SPARE)
             .map(|n| {
                 let path = format!("/{n}");

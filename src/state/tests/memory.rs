@@ -33,8 +33,11 @@ fn nodes_are_small() {
 #[test]
 fn a_million_watches_find_room() {
     let w = Watches::new(1);
-    for n in 0..1000_u32 {
-        w.add(WatcherId(n % 10), &format!("/bench/n{n:07}"), Table::Data, Mode::Standard);
+    let count = 1_000_000_u32;
+    for n in 0..count {
+        w.add(WatcherId(n % 1000), &format!("/bench/n{n:07}"), Table::Data, Mode::Standard);
     }
-    assert_eq!((w.counts().total, w.counts().data_watchers), (1000, 10));
+    assert_eq!((w.counts().total, w.counts().data_watchers), (count as usize, 1000));
+    let each = w.bytes() as f64 / f64::from(count);
+    assert!((100.0..250.0).contains(&each), "{each}");
 }

@@ -57,6 +57,12 @@ pub struct Watches {
 }
 
 impl Watches {
+    /// See [`Inner::bytes`].
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.inner.lock().bytes()
+    }
+
     /// None yet. `seed` keeps clients from choosing colliding paths.
     #[must_use]
     pub fn new(seed: u64) -> Self {

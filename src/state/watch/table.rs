@@ -129,6 +129,23 @@ impl Inner {
         }
     }
 
+    /// What all rows and lists take, but for the rounding of the allocator. Boxed sets of a row count as their pairs.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let row = |row: &Row| row.path.len() + (row.data.len() + row.child.len()).saturating_sub(1) * 8;
+        let rows: usize = self.rows.iter().map(|(_, r)| row(r)).sum();
+        let paths = |w: &Watcher| match &w.paths {
+            Paths::One(_) => 0,
+            // One byte of control for each bucket.
+            Paths::Many(all) => (all.capacity() * 8 / 7).next_power_of_two() * (size_of::<u32>() + 1),
+        };
+        let watchers: usize = self.watchers.values().map(|w| size_of::<Watcher>() + paths(w)).sum();
+        self.rows.capacity() * (size_of::<Row>() + size_of::<usize>())
+            + rows
+            + self.index.allocation_size()
+            + watchers
+    }
+
     pub(super) fn total(&self) -> usize {
         self.data_pairs + self.child_pairs
     }
