@@ -20,6 +20,7 @@ pub use io::{
 
 use crate::auth::Rules;
 use crate::state::TreeView;
+use crate::types::limits::MAX_BUFFER;
 use crate::types::{Epoch, Millis, Now, ServerId, SessionId, Zxid};
 use prep::Ask;
 use session::{SessionIds, Strangers, Via};
@@ -48,6 +49,8 @@ pub struct ReplicaSettings {
     pub reconfig_enabled: bool,
     /// Keeps clients from choosing paths that collide.
     pub hash_seed: u64,
+    /// No server reads transactions longer than this, neither from a peer nor from its own log.
+    pub longest_txn: usize,
 }
 
 impl Default for ReplicaSettings {
@@ -61,6 +64,7 @@ impl Default for ReplicaSettings {
             close_session_txn: true,
             reconfig_enabled: false,
             hash_seed: 0,
+            longest_txn: 2 * MAX_BUFFER,
         }
     }
 }

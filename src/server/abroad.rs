@@ -177,6 +177,7 @@ impl Abroad {
         let dropped: Vec<Machine> = {
             let mut candidates = core.candidates.lock();
             let candidates = &mut *candidates;
+            candidates.awaited.retain(|link| !is_over(*link));
             let promised = &candidates.promised;
             let over: Vec<LinkId> =
                 candidates.trees.keys().copied().filter(|l| is_over(*l) && !promised.contains(l)).collect();
@@ -349,6 +350,9 @@ impl PeerService for Abroad {
 
     fn open_snapshot(&self, link: LinkId, zxid: Zxid) -> Box<dyn SnapshotSink + Send> {
         tracing::info!("Getting a snapshot from leader {zxid}");
+        if let Some(core) = self.core() {
+            core.candidates.lock().awaited.insert(link);
+        }
         Box::new(Arriving::new(
             self.core.get().cloned(),
             link,

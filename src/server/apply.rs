@@ -156,6 +156,10 @@ impl Core {
 
     /// Brings the tree up to what was logged when a role ended. Nobody is connected to be told.
     fn fast_forward(&self, entries: &[Entry], machine: &mut Machine, after: &mut After) {
+        // With digests a snapshot says how far its nodes go; without, nobody could tell that a cut has to take it along.
+        if machine.digest().is_none() {
+            self.log.disturb();
+        }
         for entry in entries {
             if entry.zxid <= machine.last_zxid() {
                 continue;

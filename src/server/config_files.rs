@@ -2,7 +2,9 @@
 //! points at it (`QuorumPeerConfig.writeDynamicConfig`, `editStaticConfig`).
 //!
 //! Each file is written beside its place and renamed, so a reader finds the old or the new one. A failure is said
-//! and nothing more: the ensemble tells its members again. Invariant: only with `reconfigEnabled` is anything written.
+//! and nothing more: the ensemble tells its members again. Invariants: only with `reconfigEnabled` is anything written;
+//! a proposed membership is on disk before the transaction that proposes it can be acknowledged, because after a restart
+//! quorums have to be quorums of it, too.
 
 use crate::config::ensemble::{self, Membership};
 use crate::config::{Settings, parse};
@@ -15,18 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// What is to be written next; a newer word takes the place of an older one.
-#[derive(Debug, Default)]
-struct Waiting {
-    proposed: Option<Arc<Membership>>,
-    committed: Option<Arc<Membership>>,
-}
-
 /// Where changes are put down, and picked up by a task that may wait for the disk.
 #[derive(Debug)]
 pub(super) struct ConfigDesk {
     files: Option<ConfigFiles>,
-    waiting: Mutex<Waiting>,
+    /// What is to be written next; a newer one takes the place of an older one.
+    agreed: Mutex<Option<Arc<Membership>>>,
     bell: Notify,
 }
 
@@ -34,28 +30,31 @@ impl ConfigDesk {
     /// Where these settings came from. Without `reconfigEnabled`, or without a file, there is nothing to write.
     pub(super) fn new(settings: &Settings) -> Self {
         let files = settings.quorum.reconfig_enabled.then(|| ConfigFiles::of(settings)).flatten();
-        Self { files, waiting: Mutex::default(), bell: Notify::new() }
+        Self { files, agreed: Mutex::default(), bell: Notify::new() }
     }
 
-    /// Puts a change down.
+    /// Writes what is proposed, and puts down what is agreed. It waits for the disk: the transaction comes right behind,
+    /// and there are few of these.
     pub(super) fn put(&self, effect: ConfigEffect) {
-        {
-            let mut waiting = self.waiting.lock();
-            match effect {
-                ConfigEffect::Propose(membership) => waiting.proposed = Some(membership),
-                ConfigEffect::Commit(membership) => waiting.committed = Some(membership),
+        match effect {
+            ConfigEffect::Propose(membership) => {
+                if let Some(Err(error)) = self.files.as_ref().map(|files| files.propose(&membership)) {
+                    tracing::error!("Cannot write the proposed configuration: {error}");
+                }
+            }
+            ConfigEffect::Commit(membership) => {
+                *self.agreed.lock() = Some(membership);
+                self.bell.notify_one();
             }
         }
-        self.bell.notify_one();
     }
 
     /// Waits for a change and writes it; the membership that is in force now, if it changed.
     pub(super) async fn next(&self) -> Option<Arc<Membership>> {
         self.bell.notified().await;
-        let Waiting { proposed, committed } = std::mem::take(&mut *self.waiting.lock());
-        if let Some(files) = self.files.clone() {
-            let agreed = committed.clone();
-            let write = move || files.write(proposed.as_deref(), agreed.as_deref());
+        let committed = self.agreed.lock().take();
+        if let (Some(files), Some(agreed)) = (self.files.clone(), committed.clone()) {
+            let write = move || files.commit(&agreed);
             if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
                 tracing::error!("Cannot write the configuration: {error}");
             }
@@ -81,6 +80,8 @@ struct ConfigFiles {
     /// The main file.
     main: PathBuf,
     server: i64,
+    /// Held while files change: a newer proposal must not be taken for the one that is over.
+    changing: Arc<Mutex<()>>,
 }
 
 fn beside(main: &Path, suffix: &str) -> PathBuf {
@@ -95,21 +96,36 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::File::create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    let home = path.parent().filter(|home| !home.as_os_str().is_empty());
+    fs::File::open(home.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl ConfigFiles {
     fn of(settings: &Settings) -> Option<Self> {
         let main = PathBuf::from(settings.source());
-        main.is_file().then(|| Self { main, server: settings.quorum.my_id.unwrap_or(0) })
+        main.is_file().then(|| Self {
+            main,
+            server: settings.quorum.my_id.unwrap_or(0),
+            changing: Arc::default(),
+        })
     }
 
-    fn write(&self, proposed: Option<&Membership>, committed: Option<&Membership>) -> io::Result<()> {
-        let next = beside(&self.main, ".dynamic.next");
-        if let Some(proposed) = proposed {
-            replace(&next, proposed.text().as_bytes())?;
+    fn next(&self) -> PathBuf {
+        beside(&self.main, ".dynamic.next")
+    }
+
+    fn propose(&self, membership: &Membership) -> io::Result<()> {
+        let _changing = self.changing.lock();
+        replace(&self.next(), membership.text().as_bytes())
+    }
+
+    fn commit(&self, committed: &Membership) -> io::Result<()> {
+        if committed.version <= 0 {
+            return Ok(());
         }
-        let Some(committed) = committed.filter(|membership| membership.version > 0) else { return Ok(()) };
+        let _changing = self.changing.lock();
+        let next = self.next();
         let dynamic = beside(&self.main, &format!(".dynamic.{:x}", committed.version));
         replace(&dynamic, committed.dynamic_file().as_bytes())?;
         if self.main.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
@@ -170,22 +186,35 @@ mod tests {
         assert!(main_file(MAIN.as_bytes(), Path::new("/x"), false).unwrap().contains("clientPort=2181"));
     }
 
+    /// The transaction that proposes it comes right behind.
+    #[test]
+    fn what_is_proposed_is_on_disk_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let main = home.path().join("zoo.cfg");
+        let files = ConfigFiles { main: main.clone(), server: 1, changing: Arc::default() };
+        let desk = ConfigDesk { files: Some(files), agreed: Mutex::default(), bell: Notify::new() };
+        let text = "server.1=a:1:2:participant;0.0.0.0:2181\nversion=200000003";
+        let membership = Arc::new(Membership::from_text(text.as_bytes(), false).unwrap());
+        desk.put(ConfigEffect::Propose(membership));
+        assert_eq!(fs::read_to_string(beside(&main, ".dynamic.next")).unwrap(), text);
+    }
+
     #[test]
     fn what_is_proposed_waits_until_it_or_something_newer_is_agreed() {
         let home = tempfile::tempdir().unwrap();
         let main = home.path().join("zoo.cfg");
         fs::write(&main, MAIN).unwrap();
-        let files = ConfigFiles { main: main.clone(), server: 1 };
+        let files = ConfigFiles { main: main.clone(), server: 1, changing: Arc::default() };
         let membership = |version: &str| {
             let text = format!("server.1=a:1:2:participant;0.0.0.0:2181\nversion={version}");
             Membership::from_text(text.as_bytes(), false).unwrap()
         };
         let next = beside(&main, ".dynamic.next");
-        files.write(Some(&membership("200000003")), None).unwrap();
+        files.propose(&membership("200000003")).unwrap();
         assert!(fs::read_to_string(&next).unwrap().ends_with("version=200000003"));
-        files.write(None, Some(&membership("100000000"))).unwrap();
+        files.commit(&membership("100000000")).unwrap();
         assert!(next.exists(), "still proposed");
-        files.write(None, Some(&membership("200000003"))).unwrap();
+        files.commit(&membership("200000003")).unwrap();
         assert!(!next.exists());
         let dynamic = beside(&main, ".dynamic.200000003");
         assert_eq!(fs::read_to_string(&dynamic).unwrap(), "server.1=a:1:2:participant;0.0.0.0:2181");
@@ -195,7 +224,7 @@ mod tests {
             &crate::config::RealWorld,
         );
         assert_eq!(settings.unwrap().quorum.membership.version, 0x2_0000_0003, "and it reads back");
-        files.write(None, Some(&membership("0"))).unwrap();
+        files.commit(&membership("0")).unwrap();
         assert!(!beside(&main, ".dynamic.0").exists(), "never agreed");
     }
 }

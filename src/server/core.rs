@@ -46,6 +46,9 @@ pub trait Log: Send + Sync + 'static {
     /// Writes an epoch file behind everything that was appended; [`Input::EpochSaved`] follows.
     fn save_epoch(&self, file: EpochFile, epoch: Epoch);
 
+    /// The tree shows what may never be committed: a snapshot that is being written and would not tell is given up.
+    fn disturb(&self) {}
+
     /// Asked by the log's own thread: has somebody else apply what was committed, as this thread has more to write.
     /// False if the asker should do it.
     fn hand_over(&self) -> bool {
@@ -126,6 +129,8 @@ pub(super) enum Ordered {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     pub(super) trees: BTreeMap<LinkId, Machine>,
+    /// Links over which one is coming, while somebody waits for it.
+    pub(super) awaited: BTreeSet<LinkId>,
     /// Those of them that are going to be installed, whatever becomes of their link.
     pub(super) promised: BTreeSet<LinkId>,
 }

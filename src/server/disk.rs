@@ -6,7 +6,7 @@ use super::core::{Core, Log};
 use super::{shutdown, snapshotter};
 use crate::replica::Input;
 use crate::report::DirSizes;
-use crate::store::{DiskCommand, DiskEvent, Opened, Store, StoreError, Truncated};
+use crate::store::{DiskCommand, DiskEvent, Opened, Refused, Store, StoreError, Truncated};
 use crate::types::{Entry, Epoch, EpochFile, Millis, Zxid};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -159,16 +159,26 @@ impl DiskLog {
 
 impl Log for Arc<DiskLog> {
     fn append(&self, entry: Entry) {
-        if let Some(Err(refused)) = self.store.read().as_ref().map(|store| store.append(entry)) {
-            tracing::debug!("A transaction was not logged: {refused}");
+        let zxid = entry.zxid;
+        match self.store.read().as_ref().map(|store| store.append(entry)) {
+            // What comes later would be logged behind a gap, and acknowledged with it.
+            Some(Err(Refused::Full)) => shutdown::overrun(zxid),
+            Some(Err(refused)) => tracing::debug!("A transaction was not logged: {refused}"),
+            Some(Ok(())) | None => {}
         }
     }
 
     fn save_epoch(&self, file: EpochFile, epoch: Epoch) {
         let command = DiskCommand::SaveEpoch(file, epoch);
-        if let Some(Err(refused)) = self.store.read().as_ref().map(|store| store.submit(command)) {
-            tracing::debug!("An epoch was not saved: {refused}");
+        match self.store.read().as_ref().map(|store| store.submit(command)) {
+            Some(Err(Refused::Full)) => shutdown::overrun(Zxid::new(epoch, 0)),
+            Some(Err(refused)) => tracing::debug!("An epoch was not saved: {refused}"),
+            Some(Ok(())) | None => {}
         }
+    }
+
+    fn disturb(&self) {
+        self.generation.fetch_add(1, Relaxed);
     }
 
     fn hand_over(&self) -> bool {

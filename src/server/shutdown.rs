@@ -32,6 +32,14 @@ pub async fn signal() -> std::io::Result<u8> {
     })
 }
 
+/// Ends the process because more waits for the disk than it may: a transaction that finds no place cannot be left out.
+pub fn overrun(zxid: crate::types::Zxid) -> ! {
+    tracing::error!(
+        "The disk is too slow: {zxid} finds no place behind what waits for it. Stopping before anything is left out;          look at the disk of dataLogDir, then start again"
+    );
+    leave(1)
+}
+
 /// Ends the process because the disk failed: nothing more may be acknowledged.
 pub fn fatal(error: &crate::store::StoreError) -> ! {
     let code = error.exit_code();

@@ -116,12 +116,18 @@ pub(super) fn replica_settings(settings: &Settings, hash_seed: u64) -> ReplicaSe
         close_session_txn: settings.sessions.close_txn_lists_paths,
         reconfig_enabled: settings.quorum.reconfig_enabled,
         hash_seed,
+        longest_txn: longest_record(settings),
     }
+}
+
+/// What servers read of a record: `jute.maxbuffer` and its extra size.
+fn longest_record(settings: &Settings) -> usize {
+    let limit = i64::from(settings.limits.max_buffer) + i64::from(settings.limits.max_buffer_extra);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 pub(super) fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
     let bytes = |kib: u64| kib.saturating_mul(1024);
-    let limit = i64::from(settings.limits.max_buffer) + i64::from(settings.limits.max_buffer_extra);
     StoreOptions {
         create_dirs: settings.paths.create,
         create_database: settings.paths.create_database,
@@ -139,7 +145,7 @@ pub(super) fn store_options(settings: &Settings, seed: u64) -> StoreOptions {
             config::settings::Compression::Gzip => Compression::Gzip,
             config::settings::Compression::Snappy => Compression::Snappy,
         },
-        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        limit: longest_record(settings),
         hole: match settings.mode {
             Mode::Standalone => HolePolicy::Refuse,
             Mode::Ensemble => HolePolicy::EndHistory,

@@ -127,6 +127,13 @@ impl Feed for HistoryFeed {
                 )));
             };
             let entry = entry.map_err(io::Error::other)?;
+            // The oldest log may have been purged since the way was found.
+            if !self.last.leads_to(entry.zxid) {
+                return Err(io::Error::other(format!(
+                    "{} does not follow {} in the log",
+                    entry.zxid, self.last
+                )));
+            }
             self.last = entry.zxid;
             packet::write(&Packet::Proposal(entry), out);
             packet::write(&Packet::Commit(self.last), out);
@@ -166,7 +173,11 @@ impl SnapshotSink for Arriving {
         let machine = rebuild.finish();
         tracing::info!("Snapshot from the leader received: {nodes} znodes at {}", self.zxid);
         let core = self.core.as_ref().and_then(Weak::upgrade).ok_or("the server is stopping")?;
-        core.candidates.lock().trees.insert(self.link, machine);
+        let mut candidates = core.candidates.lock();
+        if !candidates.awaited.remove(&self.link) {
+            return Err("nobody waits for the tree any more".to_owned());
+        }
+        candidates.trees.insert(self.link, machine);
         Ok(Fed::Done(used))
     }
 }

@@ -150,11 +150,12 @@ fn write_file(
         if encoder.buffered().len() >= CHUNK {
             drain(&mut encoder, &mut out)?;
         }
-        if !more {
-            break;
-        }
+        // Behind the last slice, too: it may show what the others did not.
         if !between() {
             return Ok(None);
+        }
+        if !more {
+            break;
         }
     }
     let digest = source.digest().map(|(zxid, value)| TreeDigest { zxid, version: DIGEST_VERSION, value });

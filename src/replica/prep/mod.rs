@@ -32,6 +32,9 @@ use std::sync::Arc;
 const HEADER: usize = 32;
 const HEADER_OP: usize = 28;
 
+/// Bytes of the digest behind a transaction.
+const DIGEST: usize = 12;
+
 /// A closeSession that lists more than this lists nothing. No server reads transactions longer than
 /// `jute.maxbuffer` and its extra size, neither from a peer nor from its own log, so one that is too long ends an
 /// ensemble for good (ZOOKEEPER-4306). Without a list each server deletes what its tree has of the session, which is
@@ -130,6 +133,13 @@ impl Prep {
         payload
     }
 
+    /// May a transaction be this long, with its digest? A write becomes longer than its request: an access list is
+    /// filled in, a sequence number is appended, bytes that are no UTF-8 become three each. One that nobody could read
+    /// is refused, here and not on disk.
+    fn fits(&self, len: usize) -> Result<(), Fault> {
+        if len.saturating_add(DIGEST) <= self.settings.longest_txn { Ok(()) } else { Err(Fault::Broken) }
+    }
+
     /// Puts the digest behind the body and closes the entry.
     fn finish(&self, zxid: Zxid, mut payload: Vec<u8>) -> Entry {
         if let Some(digest) = self.pending.digest {
@@ -170,7 +180,7 @@ impl Prep {
         if self.settings.close_session_txn {
             let listed = paths.iter().map(|p| Some(Cow::Borrowed(&**p))).collect();
             CloseSessionTxn { paths_to_delete: Some(listed) }.write(&mut payload);
-            if payload.len() > LONGEST_CLOSE {
+            if payload.len() > LONGEST_CLOSE || self.fits(payload.len()).is_err() {
                 payload.truncate(HEADER);
                 return Entry { zxid, payload: Bytes::from(payload) };
             }
@@ -327,7 +337,7 @@ impl Prep {
             let result = if failed {
                 Err(Fault::Refused(ErrorCode::RuntimeInconsistency))
             } else {
-                self.op(case, part, &mut payload)
+                self.op(case, part, &mut payload).and_then(|()| self.fits(payload.len()))
             };
             match result {
                 Ok(()) => writer::end_frame(&mut payload, body),
@@ -342,6 +352,10 @@ impl Prep {
                     writer::buffer(&mut payload, Some(&code.code().to_be_bytes()));
                 }
             }
+        }
+        if self.fits(payload.len()).is_err() {
+            // What failed has left nothing behind, but is written at the length of what came before.
+            return Self::fail(case.zxid, payload, ErrorCode::MarshallingError);
         }
         self.pending.keep_multi();
         self.finish(case.zxid, payload)

@@ -77,6 +77,13 @@ fn parent_to_delete_from(path: &str) -> Result<&str, Fault> {
     }
 }
 
+/// Bytes of a create beside path, data and access list: two lengths, the new cversion, a time to live.
+const CREATE_FIXED: usize = 4 + 4 + 4 + 8;
+
+fn acl_len(acl: &[AclEntry]) -> usize {
+    acl.iter().map(|entry| 12 + entry.scheme.len() + entry.id.len()).sum::<usize>() + 4
+}
+
 fn write_acl(out: &mut Vec<u8>, acl: &[AclEntry]) {
     writer::count(out, Some(acl.len()));
     for entry in acl {
@@ -233,6 +240,9 @@ impl Prep {
         }
         let data_len = create.data.map_or(0, |d| i64::try_from(d.len()).unwrap_or(i64::MAX));
         self.check_quota(case, &path, data_len, 1)?;
+        self.fits(
+            out.len() + path.len() + create.data.map_or(0, <[u8]>::len) + acl_len(&acl) + CREATE_FIXED,
+        )?;
 
         let cversion = parent.stat.cversion.wrapping_add(1);
         let mut after = parent.clone();
@@ -342,6 +352,7 @@ impl Prep {
         let spot = self.pending.spot(CONFIG_NODE);
         let node = self.node(case, spot)?;
         self.permit(case, &node, perms::WRITE)?;
+        self.fits(out.len() + CONFIG_NODE.len() + text.len() + 12)?;
         let mut after = node.clone();
         after.stat.version = -1;
         after.stat.mzxid = case.zxid.0;
@@ -368,6 +379,7 @@ impl Prep {
         let node = self.node(case, spot)?;
         self.permit(case, &node, perms::ADMIN)?;
         let aversion = next_version(node.stat.aversion, r.version)?;
+        self.fits(out.len() + path.len() + acl_len(&acl) + 8)?;
         writer::text(out, Some(path));
         write_acl(out, &acl);
         writer::i32(out, aversion);

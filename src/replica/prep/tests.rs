@@ -6,7 +6,7 @@ use crate::state::NodeView;
 use crate::state::quota::Verdict;
 use crate::types::Owner;
 use jute::records::data::{Acl, Id, StatPersisted};
-use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
+use jute::records::proto::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
 use jute::records::txn::{CloseSessionTxn, CreateTxn, MultiTxn, SetDataTxn};
 use jute::{Reader, decode_exact};
 use std::collections::BTreeMap;
@@ -102,6 +102,47 @@ fn pipelined_writes_see_each_other() {
     assert_eq!(b.code(delete("/a/b")), 0);
     assert_eq!(b.code(delete("/a")), 0);
     assert_eq!(b.code(delete("/a")), ErrorCode::NoNode.code());
+}
+
+/// Row 28 of docs/RELIABILITY.md: a transaction that no server could read is never made.
+#[test]
+fn what_grows_beyond_what_servers_read_is_refused_whole() {
+    let mut b = Bench::new();
+    b.prep.settings.longest_txn = 4096;
+    let broken = ErrorCode::MarshallingError.code();
+    let long = |id: usize| {
+        let id = format!("{}:x", "i".repeat(id));
+        vec![Acl { perms: 31, id: Id { scheme: Some("digest".into()), id: Some(id.into()) } }]
+    };
+    let with =
+        |path: &'static str, id: usize| CreateRequest { acl: Some(long(id)), ..create_request(path, 0) };
+    for fill in [3900, 4096, 10_000] {
+        let digest = b.prep.pending.digest;
+        let entry = b.write(WriteRequest::Create(OpCode::Create, with("/a", fill)));
+        let refused = error_of(&entry) == broken;
+        assert!(entry.payload.len() <= 4096 && refused == (fill > 3900), "{fill}");
+        assert_eq!(b.prep.pending.digest == digest, refused);
+        b.write(delete("/a"));
+    }
+    assert_eq!(b.code(create("/a", 0)), 0);
+    for fill in [5000, 3900] {
+        let set = SetAclRequest { path: Some("/a".into()), acl: Some(long(fill)), version: -1 };
+        assert_eq!(b.code(WriteRequest::SetAcl(set)), if fill > 3900 { broken } else { 0 });
+    }
+    // Each part fits, all together do not; nothing of them stays.
+    let parts: Vec<_> = ["/b", "/c", "/d"].map(|p| WriteOp::Create(OpCode::Create, with(p, 1900))).into();
+    let digest = b.prep.pending.digest;
+    assert_eq!(b.code(WriteRequest::Multi(parts.clone())), broken);
+    assert_eq!((b.code(delete("/b")), b.prep.pending.digest), (ErrorCode::NoNode.code(), digest));
+    assert_eq!(b.code(WriteRequest::Multi(parts[..2].to_vec())), 0);
+    // One that fails is written as well, its good parts at full length.
+    let mut failing = vec![WriteOp::Delete(DeleteRequest { path: Some("/b".into()), version: -1 }); 1];
+    failing.extend(["/e", "/f"].map(|p| WriteOp::Create(OpCode::Create, with(p, 1950))));
+    failing.extend(vec![WriteOp::Delete(DeleteRequest { path: Some("/no".into()), version: -1 }); 30]);
+    let entry = b.write(WriteRequest::Multi(failing));
+    assert!(entry.payload.len() <= 4096);
+    assert_eq!((error_of(&entry), b.code(delete("/e"))), (broken, ErrorCode::NoNode.code()));
+    assert_eq!(b.code(delete("/b")), 0);
 }
 
 #[test]

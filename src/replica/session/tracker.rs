@@ -22,6 +22,8 @@ pub enum Via {
 #[derive(Debug, Clone, Copy)]
 struct Tracked {
     timeout: Millis,
+    /// When it was last heard of.
+    heard: Millis,
     deadline: Millis,
     closing: bool,
     /// Through whom it acts; `None` until it has acted since this server began to decide.
@@ -138,18 +140,21 @@ impl Tracker {
     pub fn track(&mut self, session: SessionId, timeout: Millis, now: Millis) {
         self.forget(session);
         let deadline = self.deadline(now, timeout);
-        self.sessions.insert(session, Tracked { timeout, deadline, closing: false, via: None });
+        self.sessions.insert(session, Tracked { timeout, heard: now, deadline, closing: false, via: None });
         self.buckets.entry(deadline).or_default().insert(session);
     }
 
-    /// The session was heard of at `at`. False if it is unknown or closing. A deadline never moves back.
+    /// The session was heard of at `at`. False if it is unknown or closing. A deadline moves back with a shorter timeout
+    /// only, not with older news.
     pub fn touch(&mut self, session: SessionId, timeout: Millis, at: Millis) -> bool {
-        let deadline = self.deadline(at, timeout);
-        let Some(tracked) = self.sessions.get_mut(&session).filter(|t| !t.closing) else { return false };
-        tracked.timeout = timeout;
-        let before = tracked.deadline;
-        if before < deadline {
-            tracked.deadline = deadline;
+        let Some(heard) = self.sessions.get(&session).filter(|t| !t.closing).map(|t| t.heard.max(at)) else {
+            return false;
+        };
+        let deadline = self.deadline(heard, timeout);
+        let Some(tracked) = self.sessions.get_mut(&session) else { return false };
+        (tracked.timeout, tracked.heard) = (timeout, heard);
+        let before = std::mem::replace(&mut tracked.deadline, deadline);
+        if before != deadline {
             self.leave_bucket(before, session);
             self.buckets.entry(deadline).or_default().insert(session);
         }
@@ -307,6 +312,17 @@ mod tests {
             assert!(t.take_expired(Millis(start + 5000)).is_empty(), "alive at its timeout");
             assert_eq!(t.take_expired(Millis(start + 7000)), [(SessionId(7), Millis(5000))]);
         }
+    }
+
+    #[test]
+    fn a_shorter_timeout_counts_from_the_last_sign_of_life() {
+        let mut t = tracker();
+        t.track(SessionId(7), Millis(40_000), Millis(0));
+        assert!(t.touch(SessionId(7), Millis(40_000), Millis(3000)));
+        assert!(t.touch(SessionId(7), Millis(4000), Millis(2000)), "renewed, and told late");
+        assert!(t.take_expired(Millis(7000)).is_empty());
+        assert_eq!(t.take_expired(Millis(9000)), [(SessionId(7), Millis(4000))]);
+        assert!(t.buckets.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::election::Election;
 use super::member::{Ctx, Flow};
 use super::packet::{Notification, Vote};
 use crate::config::ensemble::Role;
-use crate::replica::io::{Effect, Input, Stage};
+use crate::replica::io::{Effect, Input, LinkInput, Stage};
 use crate::replica::{PeerStatus, Status};
 use crate::state::TreeView;
 use crate::types::{Millis, Now, ServerId, Zxid};
@@ -123,7 +123,7 @@ impl Looking {
             }
             // The role had asked for it before it ended: the history is another one now, so the vote is, too.
             (_, Input::Truncated(last)) => {
-                ctx.me.ledger.cut(last);
+                ctx.me.cut(last);
                 self.anew(ctx)
             }
             (_, Input::Installed(_, last)) => {
@@ -131,6 +131,11 @@ impl Looking {
                 self.anew(ctx)
             }
             (None, Input::Flushed(_) | Input::Applied(..)) => self.resume(ctx),
+            // A learner that came while the role before ended: it is to look for the next one, and not to wait here.
+            (_, Input::Link(link, LinkInput::Accepted | LinkInput::AcceptedObserver)) => {
+                ctx.emit(Effect::Close(link));
+                Flow::Stay
+            }
             // Nobody is served: clients are refused before they come here, and what comes from links is late.
             _ => Flow::Stay,
         };

@@ -245,6 +245,13 @@ impl Member {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound.max(1)
     }
 
+    /// The log was cut behind this. Zero says that nothing on disk led to the place that was wanted, and all of it is
+    /// gone: this server has acknowledged more than it knows, so it has no vote until a snapshot has come.
+    pub fn cut(&mut self, last: Zxid) {
+        self.ledger.cut(last);
+        self.may_vote &= last != Zxid::ZERO;
+    }
+
     /// An epoch file says this now.
     pub fn epoch_saved(&mut self, file: EpochFile, epoch: Epoch) {
         match file {

@@ -117,6 +117,8 @@ impl Shared {
         }
         let mut read = BytesMut::new();
         let introduced = tokio::select! {
+            // A door that is closed lets nobody in any more.
+            biased;
             () = stop.cancelled() => return,
             () = pass.shown_out() => Err("others came and spoke sooner".to_owned()),
             met = tokio::time::timeout(self.settings.patience, meet(&mut stream, &mut read)) => {

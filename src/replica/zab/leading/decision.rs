@@ -45,8 +45,9 @@ pub(in crate::replica::zab) fn decide(
         return Way::Snap;
     }
     if peer > last {
-        // A cut at nothing would leave the learner without a tree to begin with.
-        let cut = !is_beginning(peer) && last > Zxid::ZERO;
+        // A cut at nothing would leave the learner without a tree to begin with; and the reference finds no place in its
+        // log for one that no log holds.
+        let cut = !is_beginning(peer) && !is_beginning(last);
         return if cut { Way::Trunc(last) } else { Way::Snap };
     }
     if ledger.since(peer).is_some() {
@@ -118,6 +119,7 @@ mod tests {
         let empty = ledger(Zxid::ZERO, &[], &[]);
         // Right behind a snapshot: nothing is remembered.
         let bare = ledger(z(2, 5), &[], &[]);
+        let begun = ledger(z(2, 0), &[], &[]);
         // 1:8 is the last of the first epoch; the second began.
         let two = ledger(z(1, 6), &[z(1, 7), z(1, 8), z(2, 1), z(2, 2)], &[z(2, 3)]);
         let far = recovered(&[z(1, 7), z(1, 8), z(3, 1), z(3, 2)]);
@@ -128,6 +130,7 @@ mod tests {
             (&bare, z(2, 5), Way::Diff(z(2, 5)), "the same"),
             (&bare, z(2, 7), Way::Trunc(z(2, 5)), "an old leader's own proposals"),
             (&bare, z(3, 1), Way::Trunc(z(2, 5)), "the same of a later epoch"),
+            (&begun, z(2, 1), Way::Snap, "no log holds the place to cut at"),
             (&bare, z(3, 0), Way::Snap, "the beginning of an epoch that is unknown here"),
             (&bare, z(2, 4), Way::AskDisk, "older than what is remembered"),
             (&bare, z(0, 0), Way::AskDisk, "empty"),

@@ -122,7 +122,7 @@ impl Learning {
     /// The history on disk is another one now, whether or not the role goes on.
     fn settle<T: TreeView>(&self, ctx: &mut Ctx<'_, T>, input: &Input<'_>) {
         match input {
-            Input::Truncated(last) => ctx.me.ledger.cut(*last),
+            Input::Truncated(last) => ctx.me.cut(*last),
             Input::Installed(_, last) => {
                 ctx.me.ledger.replace(*last);
                 ctx.me.needs_snapshot = false;

@@ -437,4 +437,6 @@ fn the_first_input_of_all_may_be_anything() {
     node.step(now, Input::Applied(Zxid(3), &[]));
     node.step(now, Input::Truncated(Zxid(1 << 32 | 2)));
     assert_eq!(node.me.vote.zxid, Zxid(1 << 32 | 2));
+    node.step(now, Input::Truncated(Zxid::ZERO));
+    assert!(!node.me.has_say(), "all was given away");
 }

@@ -174,6 +174,7 @@ fn a_log_that_ends_elsewhere_after_the_cut_is_what_the_next_leader_hears_of() {
         s.gets(Packet::Trunc(z(1, 6)));
         assert!(left(&s.on(Input::Truncated(rest))));
         assert_eq!((s.me().ledger.last_logged(), s.me().applied), (rest, rest));
+        assert_eq!(s.me().has_say(), rest != Zxid::ZERO, "whoever had to give all away has no vote");
     }
 }
 
