@@ -1,7 +1,7 @@
 //! What waits to be sent on one link: packets as bytes, and long things to be made on the way.
 //!
 //! Putting in never waits. Invariant: pieces leave in the order they were put in, and no more bytes wait than the
-//! limit and one packet; feeds cost nothing until their turn comes.
+//! limit (several times the limit behind a feed) and one packet; feeds cost nothing until their turn comes.
 
 use super::super::service::{Feed, Left};
 use crate::types::Millis;
@@ -14,6 +14,10 @@ const KEEP: usize = 256 * 1024;
 
 /// Of so many packets one is marked, so that its wait can be told (`LearnerHandler.queuePacket`).
 const MARKED: u64 = 1000;
+
+/// Behind a feed this many times the limit may wait. A learner reads nothing else while it takes a large tree; cut off for
+/// what was written meanwhile it would begin again with the same tree, for as long as clients write that much.
+const BEHIND_FEED: usize = 4;
 
 /// Whole packets, and how they waited.
 #[derive(Debug, Default)]
@@ -40,6 +44,18 @@ struct Inner {
     /// Packets that were ever put in.
     count: u64,
     spare: Vec<u8>,
+    /// Feeds that wait, and one that is on its way.
+    feeds: usize,
+    feeding: bool,
+    /// There was a feed, and what was put in behind it is still more than the limit.
+    behind_feed: bool,
+}
+
+impl Inner {
+    /// What was put in behind a feed has come down to the limit.
+    fn relax(&mut self, most: usize) {
+        self.behind_feed &= self.feeds > 0 || self.bytes > most;
+    }
 }
 
 /// The queue between whoever decides and the task that owns the socket.
@@ -59,7 +75,7 @@ impl Outbox {
     #[must_use]
     pub(super) fn put(&self, now: impl FnOnce() -> Millis, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut inner = self.inner.lock();
-        let Inner { pieces, bytes, packets, count, spare } = &mut *inner;
+        let Inner { pieces, bytes, packets, count, spare, behind_feed, .. } = &mut *inner;
         if !matches!(pieces.back(), Some(Piece::Packets(_))) {
             let bytes = std::mem::take(spare);
             pieces.push_back(Piece::Packets(Packets { bytes, left: Left::default() }));
@@ -75,7 +91,8 @@ impl Outbox {
             *packets += 1;
             *count += 1;
         }
-        let fits = *bytes <= self.most;
+        let most = if *behind_feed { self.most.saturating_mul(BEHIND_FEED) } else { self.most };
+        let fits = *bytes <= most;
         drop(inner);
         self.filled.notify_one();
         fits
@@ -83,13 +100,24 @@ impl Outbox {
 
     /// Something long, behind everything that was put in.
     pub(super) fn stream(&self, feed: Box<dyn Feed + Send>) {
-        self.inner.lock().pieces.push_back(Piece::Feed(feed));
+        let mut inner = self.inner.lock();
+        inner.pieces.push_back(Piece::Feed(feed));
+        inner.feeds += 1;
+        inner.behind_feed = true;
+        drop(inner);
         self.filled.notify_one();
     }
 
-    /// The next piece, as much as there is of it.
+    /// The next piece, as much as there is of it. Whoever asks is done with the one before.
     pub(super) fn try_take(&self) -> Option<Piece> {
-        self.inner.lock().pieces.pop_front()
+        let mut inner = self.inner.lock();
+        if std::mem::take(&mut inner.feeding) {
+            inner.feeds = inner.feeds.saturating_sub(1);
+            inner.relax(self.most);
+        }
+        let piece = inner.pieces.pop_front();
+        inner.feeding = matches!(piece, Some(Piece::Feed(_)));
+        piece
     }
 
     /// The next piece, once there is one.
@@ -107,6 +135,7 @@ impl Outbox {
         let mut inner = self.inner.lock();
         inner.bytes = inner.bytes.saturating_sub(piece.len());
         inner.packets = inner.packets.saturating_sub(packets);
+        inner.relax(self.most);
         if piece.capacity() <= KEEP && inner.spare.capacity() < piece.capacity() {
             piece.clear();
             inner.spare = piece;
@@ -116,5 +145,37 @@ impl Outbox {
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
         self.inner.lock().bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Feed for Nothing {
+        fn next(&mut self, _: &mut Vec<u8>) -> std::io::Result<bool> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn more_may_wait_behind_a_feed_until_it_has_come_down() {
+        let outbox = Outbox::new(100);
+        let put = |n: usize| outbox.put(|| Millis(0), |out| out.extend(std::iter::repeat_n(7, n)));
+        let sent = |piece: Option<Piece>| {
+            let Some(Piece::Packets(packets)) = piece else { panic!("packets") };
+            outbox.sent(packets.bytes, packets.left.packets);
+        };
+        assert!(put(100) && !put(1));
+        sent(outbox.try_take());
+        outbox.stream(Box::new(Nothing));
+        assert!(put(350), "it is on its way");
+        assert!(matches!(outbox.try_take(), Some(Piece::Feed(_))));
+        assert!(put(50) && !put(1), "behind it is no place for everything, either");
+        let behind = outbox.try_take();
+        sent(behind);
+        assert!(put(100) && !put(1), "and then as before");
     }
 }
