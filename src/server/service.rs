@@ -148,7 +148,9 @@ impl Service for Core {
         }
         // Under the shared lock, so that no apply can be registering for it at the same time.
         self.shared.read(|_| self.shared.watches().drop_watcher(conn.watcher));
-        self.conns.remove(conn);
+        if self.conns.remove(conn) {
+            self.collect_touches();
+        }
     }
 }
 

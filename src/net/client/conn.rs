@@ -214,10 +214,12 @@ impl Conn {
         Millis(self.last_heard.load(Relaxed))
     }
 
-    /// News of the session since the last call, for whoever tracks expiry.
+    /// News of the session since the last call, for whoever tracks expiry: what a connection that is closing has said
+    /// counts as well.
     #[must_use]
     pub fn take_heard(&self) -> Option<(SessionId, Millis, Millis)> {
-        let news = self.heard.load(Relaxed) && self.phase() == Phase::Open && self.heard.swap(false, Relaxed);
+        let news =
+            self.heard.load(Relaxed) && self.session() != SessionId::NONE && self.heard.swap(false, Relaxed);
         news.then(|| (self.session(), self.timeout(), self.last_heard()))
     }
 
