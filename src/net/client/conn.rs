@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use crate::auth::Identity;
 use crate::auth::identity::sort_as_reference;
 use crate::state::watch::WatcherId;
+use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
 use crate::types::{ConnId, Millis, Now, SessionId};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -229,13 +230,22 @@ impl Conn {
         Arc::clone(&self.ids.lock())
     }
 
-    /// It is somebody more; saying so twice changes nothing.
-    pub fn add_ids(&self, more: Vec<Identity>) {
+    /// It is somebody more; saying so twice changes nothing. False if that were too many for one connection.
+    #[must_use]
+    pub fn add_ids(&self, mut more: Vec<Identity>) -> bool {
         let mut ids = self.ids.lock();
+        more.retain(|id| !ids.contains(id));
+        if more.is_empty() {
+            return true;
+        }
         let mut all = ids.to_vec();
-        all.extend(more.into_iter().filter(|id| !ids.contains(id)));
+        all.append(&mut more);
+        if all.len() > IDENTITIES || all.iter().map(Identity::len).sum::<usize>() > IDENTITY_BYTES {
+            return false;
+        }
         sort_as_reference(&mut all);
         *ids = Arc::from(all);
+        true
     }
 }
 
@@ -259,7 +269,7 @@ mod tests {
     fn identities_only_grow() {
         let remote = "127.0.0.1:4000".parse().unwrap();
         let conn = Conn::new(ConnId(1), WatcherId(0), remote, Now::default(), Arc::default());
-        conn.add_ids(vec![Identity::new("digest", "bob:x"), Identity::new("ip", "127.0.0.1")]);
+        assert!(conn.add_ids(vec![Identity::new("digest", "bob:x"), Identity::new("ip", "127.0.0.1")]));
         assert_eq!(conn.ids().len(), 2);
     }
 

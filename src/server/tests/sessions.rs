@@ -1,6 +1,15 @@
 //! What is told of sessions when their connections end, who a connection may be, and who comes in without a leader.
 
 use super::*;
+use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
+
+fn auth(xid: i32, credentials: &[u8]) -> Vec<u8> {
+    ask(xid, OpCode::Auth, |out| {
+        writer::i32(out, 0);
+        writer::text(out, Some("digest"));
+        writer::buffer(out, Some(credentials));
+    })
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_said_last_counts_when_its_connection_is_gone() {
@@ -29,4 +38,36 @@ async fn what_came_before_a_broken_request_was_said_as_well() {
     until("it is gone", || server.core.conns.is_empty()).await;
     let heard: Vec<_> = server.core.conns.take_heard().iter().map(|news| news.0).collect();
     assert_eq!(heard, [session]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_not_more_and_more_people() {
+    let server = Server::new(settings());
+    let mut client = server.client(1 << 16).await;
+    let mut xid = 0;
+    // From its address it is one already.
+    for n in 1..IDENTITIES {
+        xid += 1;
+        client.send(&auth(xid, format!("user{n}:secret").as_bytes())).await;
+        assert_eq!(client.reply().await, (xid, 0));
+    }
+    let before = client.conn.ids();
+    assert_eq!(before.len(), IDENTITIES);
+    client.send(&auth(1000, b"user1:secret")).await;
+    assert_eq!(client.reply().await, (1000, 0), "it is that one already");
+    assert!(Arc::ptr_eq(&before, &client.conn.ids()), "nothing was made anew");
+    client.send(&auth(1001, b"one:more")).await;
+    assert_eq!(client.reply().await, (1001, ErrorCode::AuthFailed.code()));
+    client.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_any_length_are_no_way_to_fill_the_memory() {
+    let server = Server::new(settings());
+    let mut client = server.client(1 << 16).await;
+    client.send(&auth(1, &vec![b'x'; IDENTITY_BYTES / 2])).await;
+    assert_eq!(client.reply().await, (1, 0));
+    client.send(&auth(2, &vec![b'y'; IDENTITY_BYTES / 2])).await;
+    assert_eq!(client.reply().await, (2, ErrorCode::AuthFailed.code()));
+    client.ends().await;
 }
