@@ -61,8 +61,13 @@ impl Conns {
         &self.budget
     }
 
-    /// A slot for a new connection, or why there is none.
+    /// A slot for a new connection, or why there is none. On a port of both families an IPv4 client is what it would be
+    /// on one of IPv4 alone.
     pub fn admit(&self, remote: SocketAddr, now: Now) -> Result<Arc<Conn>, Full> {
+        let remote = match remote.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => SocketAddr::new(ip, remote.port()),
+            IpAddr::V6(_) => remote,
+        };
         let mut tables = self.tables.write();
         if self.limits.total > 0 && tables.slots.len() >= self.limits.total {
             return Err(Full::Total(self.limits.total));

@@ -75,8 +75,10 @@ impl Core {
     }
 }
 
-fn shown_address(conn: &Conn) -> String {
-    format!("{}:{}", shown_ip(&conn.remote), conn.remote.port())
+/// A client's address and port as the reference's runtime prints them, since Java 14 with brackets around IPv6.
+pub(super) fn shown_address(conn: &Conn) -> String {
+    let (ip, port) = (shown_ip(&conn.remote), conn.remote.port());
+    if conn.remote.is_ipv4() { format!("{ip}:{port}") } else { format!("[{ip}]:{port}") }
 }
 
 impl Look<'_> {

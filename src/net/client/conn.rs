@@ -249,14 +249,18 @@ impl Conn {
     }
 }
 
-/// An address as the reference's runtime prints it: IPv6 in full, without zeros compressed.
+/// An address as the reference's runtime prints it: IPv6 in full, without zeros compressed, with the number of its
+/// zone where it has one.
 #[must_use]
 pub fn shown_ip(address: &SocketAddr) -> String {
     match address {
         SocketAddr::V4(a) => a.ip().to_string(),
         SocketAddr::V6(a) => match a.ip().to_ipv4_mapped() {
             Some(v4) => v4.to_string(),
-            None => a.ip().segments().map(|s| format!("{s:x}")).join(":"),
+            None => {
+                let zone = if a.scope_id() == 0 { String::new() } else { format!("%{}", a.scope_id()) };
+                a.ip().segments().map(|s| format!("{s:x}")).join(":") + &zone
+            }
         },
     }
 }
@@ -277,5 +281,6 @@ mod tests {
     fn addresses() {
         assert_eq!(shown_ip(&"[::1]:1".parse().unwrap()), "0:0:0:0:0:0:0:1");
         assert_eq!(shown_ip(&"[::ffff:10.0.0.1]:1".parse().unwrap()), "10.0.0.1");
+        assert_eq!(shown_ip(&"[fe80::1%2]:1".parse().unwrap()), "fe80:0:0:0:0:0:0:1%2");
     }
 }

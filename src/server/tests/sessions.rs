@@ -1,6 +1,7 @@
 //! What is told of sessions when their connections end, who a connection may be, and who comes in without a leader.
 
 use super::*;
+use crate::server::view::shown_address;
 use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
 
 fn auth(xid: i32, credentials: &[u8]) -> Vec<u8> {
@@ -70,4 +71,21 @@ async fn names_of_any_length_are_no_way_to_fill_the_memory() {
     client.send(&auth(2, &vec![b'y'; IDENTITY_BYTES / 2])).await;
     assert_eq!(client.reply().await, (2, ErrorCode::AuthFailed.code()));
     client.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn addresses_are_counted_and_shown_as_one_family() {
+    let mut limited = settings();
+    limited.limits.per_address = 1;
+    let server = Server::new(limited);
+    let mapped = server.core.admit("[::ffff:10.0.0.1]:9".parse().unwrap()).unwrap();
+    assert!(server.core.admit("10.0.0.1:10".parse().unwrap()).is_none(), "the same client");
+    assert_eq!(mapped.remote_ip, "10.0.0.1");
+    assert_eq!(mapped.remote, "10.0.0.1:9".parse().unwrap());
+    assert!(!server.core.conns.remove(&mapped));
+    assert!(server.core.admit("10.0.0.1:11".parse().unwrap()).is_some(), "its place is free again");
+    let local = server.core.admit("[::1]:7".parse().unwrap()).unwrap();
+    assert_eq!(local.remote_ip, "0:0:0:0:0:0:0:1");
+    assert_eq!(shown_address(&local), "[0:0:0:0:0:0:0:1]:7");
+    assert_eq!(shown_address(&mapped), "10.0.0.1:9");
 }
