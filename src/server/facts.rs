@@ -6,6 +6,7 @@ use crate::config::settings::Whitelist;
 use crate::config::{Mode, Settings};
 use crate::report::java::Zone;
 use crate::report::{EnsembleConf, Environment, ServerConf};
+use crate::types::SessionId;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
 
@@ -24,6 +25,7 @@ pub struct Facts {
     conf: ServerConf,
     client_port: AtomicI32,
     trace_mask: AtomicI64,
+    first_read_only_session: i64,
     read_only_session: AtomicI64,
 }
 
@@ -69,6 +71,7 @@ impl Facts {
             }),
             ..ServerConf::default()
         };
+        let first_read_only_session = first_session(settings);
         Self {
             takes_observers: settings.quorum.observer_master_port.is_some(),
             whitelist: settings.four_letter_words.clone(),
@@ -76,7 +79,8 @@ impl Facts {
             conf,
             client_port: AtomicI32::new(-1),
             trace_mask: AtomicI64::new(TRACE_MASK),
-            read_only_session: AtomicI64::new(first_session(settings)),
+            first_read_only_session,
+            read_only_session: AtomicI64::new(first_read_only_session),
         }
     }
 
@@ -94,6 +98,11 @@ impl Facts {
     /// A number for a session that only this server knows.
     pub(super) fn next_read_only_session(&self) -> i64 {
         self.read_only_session.fetch_add(1, Relaxed)
+    }
+
+    /// Is it one of those?
+    pub(super) fn made_read_only_session(&self, session: SessionId) -> bool {
+        (self.first_read_only_session..self.read_only_session.load(Relaxed)).contains(&session.0)
     }
 
     /// Bits that say what is traced.

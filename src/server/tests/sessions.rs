@@ -1,7 +1,10 @@
 //! What is told of sessions when their connections end, who a connection may be, and who comes in without a leader.
 
 use super::*;
+use crate::replica::session::password;
+use crate::server::standing::Standing;
 use crate::server::view::shown_address;
+use crate::types::SessionId;
 use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
 
 fn auth(xid: i32, credentials: &[u8]) -> Vec<u8> {
@@ -10,6 +13,15 @@ fn auth(xid: i32, credentials: &[u8]) -> Vec<u8> {
         writer::text(out, Some("digest"));
         writer::buffer(out, Some(credentials));
     })
+}
+
+/// A greeting of a client that can do with reading.
+fn reading(session: SessionId, passwd: &[u8]) -> Vec<u8> {
+    let mut frame = greeting(session.0, passwd);
+    frame.push(1);
+    let length = u8::try_from(frame.len() - 4).unwrap();
+    frame[3] = length;
+    frame
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,6 +83,35 @@ async fn names_of_any_length_are_no_way_to_fill_the_memory() {
     client.send(&auth(2, &vec![b'y'; IDENTITY_BYTES / 2])).await;
     assert_eq!(client.reply().await, (2, ErrorCode::AuthFailed.code()));
     client.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_leader_a_session_that_all_know_is_not_renewed() {
+    let server = Server::new(settings());
+    let client = server.client(1 << 16).await;
+    let global = client.conn.session();
+    drop(client);
+    until("it is gone", || server.core.conns.is_empty()).await;
+    server.core.standing.set(Standing::ReadOnly);
+    for passwd in [password::of(global), [7; 16]] {
+        let mut renewal = server.dial(1 << 16);
+        renewal.send(&reading(global, &passwd)).await;
+        renewal.ends().await;
+    }
+    let mut reader = server.dial(1 << 16);
+    reader.send(&reading(SessionId::NONE, &[0; 16])).await;
+    let answer = reader.frame().await.expect("a session of this server alone");
+    assert_eq!(answer.last(), Some(&1), "it is told that it may only read");
+    reader.send(&ask(5, OpCode::CloseSession, |_| {})).await;
+    assert_eq!(reader.reply().await, (5, 0));
+    reader.ends().await;
+    // Nobody here knows this one; others may.
+    let stranger = SessionId(global.0 ^ 0x00ff_0000_0000_0000);
+    let mut client = server.dial(1 << 16);
+    client.send(&reading(stranger, &password::of(stranger))).await;
+    assert!(client.frame().await.is_some());
+    client.send(&ask(6, OpCode::CloseSession, |_| {})).await;
+    assert_eq!(client.reply().await, (6, ErrorCode::NotReadOnly.code()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
