@@ -344,6 +344,7 @@ impl Control for Look<'_> {
 
     fn reset_server(&self) {
         self.core.counters.reset();
+        self.core.brain.lock().replica.forget_proposal_sizes();
     }
 
     fn set_trace_mask(&self, mask: i64) {
