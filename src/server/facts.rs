@@ -29,11 +29,6 @@ pub struct Facts {
     read_only_session: AtomicI64,
 }
 
-/// A setting of the reference's type, where ours counts up from zero.
-fn shown_limit(limit: Option<u32>) -> i32 {
-    limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX))
-}
-
 /// Numbers as the reference makes them, of server id and clock, so that nobody else has them.
 fn first_session(settings: &Settings) -> i64 {
     let server = crate::types::ServerId(settings.quorum.my_id.unwrap_or(0));
@@ -57,7 +52,7 @@ impl Facts {
             data_dir: version_dir(&settings.paths.data_dir),
             data_log_dir: version_dir(&settings.paths.data_log_dir),
             tick_time: settings.sessions.tick_time_ms,
-            max_client_cnxns: shown_limit(settings.limits.connections_per_address),
+            max_client_cnxns: settings.limits.max_client_cnxns,
             min_session_timeout: settings.sessions.min_timeout_ms,
             max_session_timeout: settings.sessions.max_timeout_ms,
             listen_backlog: settings.client.listen_backlog,
@@ -209,6 +204,16 @@ pub fn open_files() -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_shown_as_it_was_set() {
+        let arguments = ["0", "/nowhere", "2000", "-1"].map(str::to_owned).to_vec();
+        let source = crate::config::Source::Arguments(arguments);
+        let properties = crate::config::SystemProperties::default();
+        let settings = crate::config::load(&source, properties, &crate::config::RealWorld).unwrap();
+        assert_eq!(settings.limits.connections_per_address, None);
+        assert_eq!(Facts::of(&settings).conf().max_client_cnxns, -1);
+    }
 
     #[test]
     fn the_surroundings_are_known() {
