@@ -19,6 +19,18 @@ impl Identity {
         Self { scheme: scheme.into(), id: id.into() }
     }
 
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.scheme.len().saturating_add(self.id.len())
+    }
+
+    /// True if there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The user part: of a digest what stands before the colon, else the whole name.
     #[must_use]
     pub fn user(&self) -> &str {

@@ -100,10 +100,7 @@ impl Rules {
             return Ok(AccessList::Open);
         }
         let mut fixed = Vec::with_capacity(acl.len());
-        for (i, entry) in acl.iter().enumerate() {
-            if acl.iter().take(i).any(|earlier| earlier == entry) {
-                continue;
-            }
+        for entry in without_duplicates(acl)? {
             let scheme = entry.id.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
             if scheme == "auth" {
                 let before = fixed.len();
@@ -178,6 +175,32 @@ impl Rules {
     }
 }
 
+/// The list with each entry once. Comparing looks into the id of the later entry, scheme first, so there must be one
+/// where the rest is the same (`removeDuplicates`, `ACL.equals`, `Id.equals`).
+fn without_duplicates<'l, 'a>(acl: &'l [Acl<'a>]) -> Result<Vec<&'l Acl<'a>>, ErrorCode> {
+    let mut unique: Vec<&Acl<'_>> = Vec::with_capacity(acl.len());
+    for entry in acl {
+        let mut found = false;
+        for earlier in unique.iter().filter(|earlier| earlier.perms == entry.perms) {
+            let Id { scheme: Some(_), id } = &entry.id else { return Err(ErrorCode::MarshallingError) };
+            if entry.id.scheme != earlier.id.scheme {
+                continue;
+            }
+            if id.is_none() {
+                return Err(ErrorCode::MarshallingError);
+            }
+            if *id == earlier.id.id {
+                found = true;
+                break;
+            }
+        }
+        if !found {
+            unique.push(entry);
+        }
+    }
+    Ok(unique)
+}
+
 /// Is it the one entry of the list that nearly all nodes have?
 fn is_open(entry: &Acl<'_>) -> bool {
     let Id { scheme, id } = &entry.id;
@@ -248,6 +271,32 @@ mod tests {
         assert_eq!((fixed[0].perms, &*fixed[0].id), (3, "bob:h"));
         let null = Acl { perms: 1, id: Id { scheme: Some("world".into()), id: None } };
         assert_eq!(r.fix_up(Some(&[null]), &[]), Err(ErrorCode::MarshallingError));
+    }
+
+    /// Comparing an entry with those before it looks into its id (`ACL.equals`, `Id.equals`), before anything is
+    /// checked.
+    #[test]
+    fn nulls_behind_other_entries() {
+        let r = rules();
+        let null = |perms, scheme: Option<&'static str>| Acl {
+            perms,
+            id: Id { scheme: scheme.map(Into::into), id: None },
+        };
+        let fixed =
+            |acl: &[Acl<'_>]| r.fix_up(Some(acl), &[Identity::new("digest", "bob:h")]).map(|list| list.len());
+        let world = wire(31, "world", "anyone");
+        assert_eq!(fixed(&[null(31, None)]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixed(&[world.clone(), null(31, None)]), Err(ErrorCode::MarshallingError));
+        assert_eq!(fixed(&[world.clone(), null(1, None)]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixed(&[null(31, None), world.clone()]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixed(&[wire(31, "no", "x"), null(31, Some("no"))]), Err(ErrorCode::MarshallingError));
+        assert_eq!(fixed(&[wire(31, "no", "x"), null(31, Some("nor"))]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fixed(&[null(31, Some("auth")), world.clone()]), Ok(2));
+        assert_eq!(
+            fixed(&[null(31, Some("auth")), null(31, Some("auth"))]),
+            Err(ErrorCode::MarshallingError)
+        );
+        assert_eq!(fixed(&[world.clone(), world, null(31, Some("auth"))]), Ok(2));
     }
 
     #[test]

@@ -177,6 +177,15 @@ impl Replica {
         }
     }
 
+    /// Forgets how long the proposals of this leader were, for figures that begin anew.
+    pub fn forget_proposal_sizes(&mut self) {
+        if let Mind::Member(_, role) = &mut self.mind
+            && let Role::Leading(leading) = &mut **role
+        {
+            leading.forget_proposal_sizes();
+        }
+    }
+
     /// What outlives the roles of a member.
     #[must_use]
     pub fn as_member(&self) -> Option<&Member> {

@@ -43,7 +43,11 @@ impl ClientDoor {
             .map_err(|source| StartError::Bind { address, source })?;
         let bound = listener.address()?;
         self.core.facts.bound(bound.port());
-        tracing::info!("binding to port {bound}");
+        // The wildcard as the reference prints it, whose runtime calls that of both families so.
+        match address.ip().is_unspecified() {
+            true => tracing::info!("binding to port 0.0.0.0/0.0.0.0:{}", bound.port()),
+            false => tracing::info!("binding to port {bound}"),
+        }
         let stop = self.stop.child_token();
         tokio::spawn(serve(listener, Arc::clone(&self.core), stop.clone()));
         if let Some(old) = self.open.replace(stop) {

@@ -7,7 +7,7 @@ use crate::net::client::{Budget, Conn};
 use crate::state::watch::WatcherId;
 use crate::types::{ConnId, Millis, Now, SessionId};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use slab::Slab;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,12 +28,19 @@ struct Tables {
     opened: u64,
 }
 
+/// Connections that may end before somebody must collect what they said last: more than end between two beats on any
+/// ordinary day, and 100 KiB.
+const PARTED: usize = 4096;
+
 /// The connections.
 #[derive(Debug)]
 pub struct Conns {
     limits: ConnLimits,
     budget: Arc<Budget>,
     tables: RwLock<Tables>,
+    /// What connections said last that are gone since. Added to while the tables are held exclusively, so that nobody
+    /// who holds them shared finds a connection neither there nor here.
+    parted: Mutex<Vec<(SessionId, Millis, Millis)>>,
 }
 
 /// Numbers hold the slot in their lower half and how often any slot was given in their upper one.
@@ -45,7 +52,7 @@ impl Conns {
     /// None yet; what waits for them is counted in `budget`.
     #[must_use]
     pub fn new(limits: ConnLimits, budget: Budget) -> Self {
-        Self { limits, budget: Arc::new(budget), tables: RwLock::default() }
+        Self { limits, budget: Arc::new(budget), tables: RwLock::default(), parted: Mutex::default() }
     }
 
     /// What waits for all of them.
@@ -54,8 +61,13 @@ impl Conns {
         &self.budget
     }
 
-    /// A slot for a new connection, or why there is none.
+    /// A slot for a new connection, or why there is none. On a port of both families an IPv4 client is what it would be
+    /// on one of IPv4 alone.
     pub fn admit(&self, remote: SocketAddr, now: Now) -> Result<Arc<Conn>, Full> {
+        let remote = match remote.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => SocketAddr::new(ip, remote.port()),
+            IpAddr::V6(_) => remote,
+        };
         let mut tables = self.tables.write();
         if self.limits.total > 0 && tables.slots.len() >= self.limits.total {
             return Err(Full::Total(self.limits.total));
@@ -75,9 +87,15 @@ impl Conns {
         Ok(conn)
     }
 
-    /// The connection is over and its watches are dropped.
-    pub fn remove(&self, conn: &Conn) {
+    /// The connection is over and its watches are dropped. True if sessions heard of should be asked for now.
+    #[must_use]
+    pub fn remove(&self, conn: &Conn) -> bool {
         let mut tables = self.tables.write();
+        let is_full = {
+            let mut parted = self.parted.lock();
+            parted.extend(conn.take_heard());
+            parted.len() >= PARTED
+        };
         if tables.slots.get(slot_of(conn.id)).is_some_and(|c| c.id == conn.id) {
             tables.slots.remove(slot_of(conn.id));
         }
@@ -87,6 +105,7 @@ impl Conns {
                 tables.by_address.remove(&conn.remote.ip());
             }
         }
+        is_full
     }
 
     /// Runs `f` with look-ups by number, under one lock.
@@ -115,7 +134,10 @@ impl Conns {
     /// Sessions heard of since the last call.
     #[must_use]
     pub fn take_heard(&self) -> Vec<(SessionId, Millis, Millis)> {
-        self.tables.read().slots.iter().filter_map(|(_, c)| c.take_heard()).collect()
+        let tables = self.tables.read();
+        let mut heard = std::mem::take(&mut *self.parted.lock());
+        heard.extend(tables.slots.iter().filter_map(|(_, c)| c.take_heard()));
+        heard
     }
 }
 
@@ -157,12 +179,28 @@ mod tests {
         let first = conns.admit(a, Now::default()).unwrap();
         let second = conns.admit(a, Now::default()).unwrap();
         assert_eq!(conns.admit(a, Now::default()).unwrap_err(), Full::Address(2));
-        conns.remove(&first);
+        assert!(!conns.remove(&first));
         assert_eq!(conns.len(), 1);
         assert!(conns.with(|l| l.by_id(second.id).is_some()));
         let third = conns.admit(a, Now::default()).unwrap();
         assert_eq!(third.watcher, first.watcher, "the slot is used again");
         assert_ne!(third.id, first.id, "the number is not");
         assert!(conns.with(|l| l.by_id(first.id).is_none()));
+    }
+
+    #[test]
+    fn who_is_gone_is_asked_for_in_time() {
+        let conns = Conns::new(ConnLimits { per_address: 0, total: 0 }, Budget::default());
+        for n in 1..=PARTED {
+            let conn = conns.admit("127.0.0.1:1".parse().unwrap(), Now::default()).unwrap();
+            conn.hear(Millis(5));
+            conn.attach(SessionId(7), Millis(100));
+            assert_eq!(conns.remove(&conn), n == PARTED);
+        }
+        assert_eq!(conns.take_heard().len(), PARTED);
+        let conn = conns.admit("127.0.0.1:1".parse().unwrap(), Now::default()).unwrap();
+        conn.hear(Millis(5));
+        assert!(!conns.remove(&conn));
+        assert!(conns.take_heard().is_empty(), "nobody has been given a session");
     }
 }

@@ -184,6 +184,11 @@ impl Step<'_> {
         self.standing
     }
 
+    /// Does the tree know this session?
+    pub(super) fn has_session(&self, session: SessionId) -> bool {
+        self.machine.has_session(session)
+    }
+
     /// A request of a client, which is in the works already. The replica answers it, unless its role ends before.
     pub(super) fn hand(&mut self, input: Input<'_>) {
         *self.handed += 1;

@@ -6,6 +6,7 @@ use crate::config::settings::Whitelist;
 use crate::config::{Mode, Settings};
 use crate::report::java::Zone;
 use crate::report::{EnsembleConf, Environment, ServerConf};
+use crate::types::SessionId;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
 
@@ -24,12 +25,8 @@ pub struct Facts {
     conf: ServerConf,
     client_port: AtomicI32,
     trace_mask: AtomicI64,
+    first_read_only_session: i64,
     read_only_session: AtomicI64,
-}
-
-/// A setting of the reference's type, where ours counts up from zero.
-fn shown_limit(limit: Option<u32>) -> i32 {
-    limit.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
 /// Numbers as the reference makes them, of server id and clock, so that nobody else has them.
@@ -55,7 +52,7 @@ impl Facts {
             data_dir: version_dir(&settings.paths.data_dir),
             data_log_dir: version_dir(&settings.paths.data_log_dir),
             tick_time: settings.sessions.tick_time_ms,
-            max_client_cnxns: shown_limit(settings.limits.connections_per_address),
+            max_client_cnxns: settings.limits.max_client_cnxns,
             min_session_timeout: settings.sessions.min_timeout_ms,
             max_session_timeout: settings.sessions.max_timeout_ms,
             listen_backlog: settings.client.listen_backlog,
@@ -69,6 +66,7 @@ impl Facts {
             }),
             ..ServerConf::default()
         };
+        let first_read_only_session = first_session(settings);
         Self {
             takes_observers: settings.quorum.observer_master_port.is_some(),
             whitelist: settings.four_letter_words.clone(),
@@ -76,7 +74,8 @@ impl Facts {
             conf,
             client_port: AtomicI32::new(-1),
             trace_mask: AtomicI64::new(TRACE_MASK),
-            read_only_session: AtomicI64::new(first_session(settings)),
+            first_read_only_session,
+            read_only_session: AtomicI64::new(first_read_only_session),
         }
     }
 
@@ -94,6 +93,11 @@ impl Facts {
     /// A number for a session that only this server knows.
     pub(super) fn next_read_only_session(&self) -> i64 {
         self.read_only_session.fetch_add(1, Relaxed)
+    }
+
+    /// Is it one of those?
+    pub(super) fn made_read_only_session(&self, session: SessionId) -> bool {
+        (self.first_read_only_session..self.read_only_session.load(Relaxed)).contains(&session.0)
     }
 
     /// Bits that say what is traced.
@@ -200,6 +204,16 @@ pub fn open_files() -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_shown_as_it_was_set() {
+        let arguments = ["0", "/nowhere", "2000", "-1"].map(str::to_owned).to_vec();
+        let source = crate::config::Source::Arguments(arguments);
+        let properties = crate::config::SystemProperties::default();
+        let settings = crate::config::load(&source, properties, &crate::config::RealWorld).unwrap();
+        assert_eq!(settings.limits.connections_per_address, None);
+        assert_eq!(Facts::of(&settings).conf().max_client_cnxns, -1);
+    }
 
     #[test]
     fn the_surroundings_are_known() {

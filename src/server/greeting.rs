@@ -71,6 +71,10 @@ impl Core {
         let timeout = Millis(i64::from(request.time_out))
             .clamp(self.settings.min_session_timeout, self.settings.max_session_timeout);
         let session = SessionId(request.session_id);
+        if self.is_kept_elsewhere(conn, session) {
+            wake(conn.outbox.close_now().into_iter().collect());
+            return;
+        }
         if session == SessionId::NONE {
             self.gate.begin();
             self.drive(|step| self.open_session(step, conn, timeout));

@@ -5,6 +5,7 @@
 
 use super::core::{Core, Step};
 use super::standing::Standing;
+use super::view::shown_address;
 use crate::net::client::Conn;
 use crate::replica::{Effect, Input};
 use crate::types::{Millis, SessionId};
@@ -28,6 +29,16 @@ impl Core {
         }
     }
 
+    /// Is it a session that only a leader can renew, and there is none (`ReadOnlyZooKeeperServer.validateSession`)?
+    pub(super) fn is_kept_elsewhere(&self, conn: &Conn, session: SessionId) -> bool {
+        let refused = self.standing.get() == Standing::ReadOnly
+            && self.shared.read(|machine| machine.has_session(session));
+        if refused {
+            tracing::info!("Refusing global session reconnection in RO mode /{}", shown_address(conn));
+        }
+        refused
+    }
+
     /// Opens a session the way this server does it now. The standing may have changed since the greeting was looked
     /// at; then the connection is closed by now, or is here.
     pub(super) fn open_session(&self, step: &mut Step<'_>, conn: &Arc<Conn>, timeout: Millis) {
@@ -41,7 +52,8 @@ impl Core {
         }
     }
 
-    /// Brings a session back. Without a leader nobody knows which are over: each is taken at its word.
+    /// Brings a session back. Without a leader nobody knows which are over. What this server's tree holds may be kept
+    /// up by others, who hear nothing of it from here, so it is not renewed; each other is taken at its word.
     pub(super) fn resume_session(
         &self,
         step: &mut Step<'_>,
@@ -51,6 +63,7 @@ impl Core {
     ) {
         match step.standing() {
             Standing::Away => drop(conn.outbox.close_now()),
+            Standing::ReadOnly if step.has_session(session) => drop(conn.outbox.close_now()),
             Standing::ReadOnly => {
                 step.effect(Effect::Resumed { conn: conn.id, session, timeout: Some(timeout) });
             }

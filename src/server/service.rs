@@ -1,6 +1,7 @@
 //! The server as its connections see it.
 
 use super::core::{Core, Step};
+use super::facts::Facts;
 use super::standing::Standing;
 use crate::auth::Rules;
 use crate::net::client::{Conn, Doorman, Driver, Gate, Pressure, Reads, Service, Tally};
@@ -17,6 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The brain, for one connection.
 struct Hand<'s, 'b> {
     step: &'s mut Step<'b>,
+    facts: &'s Facts,
     ids: Arc<[crate::auth::Identity]>,
 }
 
@@ -54,7 +56,8 @@ impl Driver for Hand<'_, '_> {
     }
 
     fn close_session(&mut self, conn: &Conn, origin: Origin) {
-        if self.step.standing() == Standing::ReadOnly {
+        let here_alone = self.facts.made_read_only_session(conn.session());
+        if self.step.standing() == Standing::ReadOnly && here_alone {
             self.step.effect(Effect::ClosedLocal { origin: Some(origin), session: conn.session() });
         } else if self.is_taken(conn, origin) {
             self.step.hand(Input::CloseSession { origin, session: conn.session() });
@@ -85,7 +88,7 @@ impl Service for Core {
 
     fn drive(&self, conn: &Conn, f: impl FnOnce(&mut dyn Driver)) {
         let ids = conn.ids();
-        Self::drive(self, |step| f(&mut Hand { step, ids }));
+        Self::drive(self, |step| f(&mut Hand { step, facts: &self.facts, ids }));
     }
 
     fn four_letter(&self, conn: &Conn, word: [u8; 4], rest: &[u8]) -> Option<Vec<u8>> {
@@ -148,7 +151,9 @@ impl Service for Core {
         }
         // Under the shared lock, so that no apply can be registering for it at the same time.
         self.shared.read(|_| self.shared.watches().drop_watcher(conn.watcher));
-        self.conns.remove(conn);
+        if self.conns.remove(conn) {
+            self.collect_touches();
+        }
     }
 }
 

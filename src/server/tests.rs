@@ -1,6 +1,8 @@
 //! The server under pressure, in one process: clients over pipes that hold as little as a test wants, and a
 //! disk that waits when it is told to.
 
+mod sessions;
+
 use super::applier::Applier;
 use super::clock::Clock;
 use super::conns::ConnLimits;

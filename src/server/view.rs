@@ -75,8 +75,10 @@ impl Core {
     }
 }
 
-fn shown_address(conn: &Conn) -> String {
-    format!("{}:{}", shown_ip(&conn.remote), conn.remote.port())
+/// A client's address and port as the reference's runtime prints them, since Java 14 with brackets around IPv6.
+pub(super) fn shown_address(conn: &Conn) -> String {
+    let (ip, port) = (shown_ip(&conn.remote), conn.remote.port());
+    if conn.remote.is_ipv4() { format!("{ip}:{port}") } else { format!("[{ip}]:{port}") }
 }
 
 impl Look<'_> {
@@ -342,6 +344,7 @@ impl Control for Look<'_> {
 
     fn reset_server(&self) {
         self.core.counters.reset();
+        self.core.brain.lock().replica.forget_proposal_sizes();
     }
 
     fn set_trace_mask(&self, mask: i64) {

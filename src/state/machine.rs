@@ -271,6 +271,14 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Is this session alive, as far as transactions tell?
+    #[must_use]
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+}
+
 impl TreeView for Machine {
     fn node(&self, path: &str) -> Option<NodeView<'_>> {
         let id = self.tree.find(path)?;

@@ -53,6 +53,13 @@ pub const DIGEST_INTERVAL: i64 = 128;
 /// Remembered digests at most.
 pub const DIGEST_LOG: usize = 1024;
 
+/// Names that one connection may act under. Nobody has more than a few; an ensemble passes all of them on with each
+/// write, and looks through them for each entry of an access list.
+pub const IDENTITIES: usize = 64;
+
+/// Bytes of these names together: what a follower passes on stays far below the longest packet its leader takes.
+pub const IDENTITY_BYTES: usize = 64 * 1024;
+
 const _: () = assert!(OUTBOX_SOFT < OUTBOX_HARD);
 const _: () = assert!(OUTBOX_HARD < BACKLOG_TOTAL && LANE_BYTES < BACKLOG_TOTAL);
 const _: () = assert!(BACKLOG_STEP < OUTBOX_SOFT);

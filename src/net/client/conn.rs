@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use crate::auth::Identity;
 use crate::auth::identity::sort_as_reference;
 use crate::state::watch::WatcherId;
+use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
 use crate::types::{ConnId, Millis, Now, SessionId};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -214,10 +215,12 @@ impl Conn {
         Millis(self.last_heard.load(Relaxed))
     }
 
-    /// News of the session since the last call, for whoever tracks expiry.
+    /// News of the session since the last call, for whoever tracks expiry: what a connection that is closing has said
+    /// counts as well.
     #[must_use]
     pub fn take_heard(&self) -> Option<(SessionId, Millis, Millis)> {
-        let news = self.heard.load(Relaxed) && self.phase() == Phase::Open && self.heard.swap(false, Relaxed);
+        let news =
+            self.heard.load(Relaxed) && self.session() != SessionId::NONE && self.heard.swap(false, Relaxed);
         news.then(|| (self.session(), self.timeout(), self.last_heard()))
     }
 
@@ -227,24 +230,37 @@ impl Conn {
         Arc::clone(&self.ids.lock())
     }
 
-    /// It is somebody more; saying so twice changes nothing.
-    pub fn add_ids(&self, more: Vec<Identity>) {
+    /// It is somebody more; saying so twice changes nothing. False if that were too many for one connection.
+    #[must_use]
+    pub fn add_ids(&self, mut more: Vec<Identity>) -> bool {
         let mut ids = self.ids.lock();
+        more.retain(|id| !ids.contains(id));
+        if more.is_empty() {
+            return true;
+        }
         let mut all = ids.to_vec();
-        all.extend(more.into_iter().filter(|id| !ids.contains(id)));
+        all.append(&mut more);
+        if all.len() > IDENTITIES || all.iter().map(Identity::len).sum::<usize>() > IDENTITY_BYTES {
+            return false;
+        }
         sort_as_reference(&mut all);
         *ids = Arc::from(all);
+        true
     }
 }
 
-/// An address as the reference's runtime prints it: IPv6 in full, without zeros compressed.
+/// An address as the reference's runtime prints it: IPv6 in full, without zeros compressed, with the number of its
+/// zone where it has one.
 #[must_use]
 pub fn shown_ip(address: &SocketAddr) -> String {
     match address {
         SocketAddr::V4(a) => a.ip().to_string(),
         SocketAddr::V6(a) => match a.ip().to_ipv4_mapped() {
             Some(v4) => v4.to_string(),
-            None => a.ip().segments().map(|s| format!("{s:x}")).join(":"),
+            None => {
+                let zone = if a.scope_id() == 0 { String::new() } else { format!("%{}", a.scope_id()) };
+                a.ip().segments().map(|s| format!("{s:x}")).join(":") + &zone
+            }
         },
     }
 }
@@ -257,7 +273,7 @@ mod tests {
     fn identities_only_grow() {
         let remote = "127.0.0.1:4000".parse().unwrap();
         let conn = Conn::new(ConnId(1), WatcherId(0), remote, Now::default(), Arc::default());
-        conn.add_ids(vec![Identity::new("digest", "bob:x"), Identity::new("ip", "127.0.0.1")]);
+        assert!(conn.add_ids(vec![Identity::new("digest", "bob:x"), Identity::new("ip", "127.0.0.1")]));
         assert_eq!(conn.ids().len(), 2);
     }
 
@@ -265,5 +281,6 @@ mod tests {
     fn addresses() {
         assert_eq!(shown_ip(&"[::1]:1".parse().unwrap()), "0:0:0:0:0:0:0:1");
         assert_eq!(shown_ip(&"[::ffff:10.0.0.1]:1".parse().unwrap()), "10.0.0.1");
+        assert_eq!(shown_ip(&"[fe80::1%2]:1".parse().unwrap()), "fe80:0:0:0:0:0:0:1%2");
     }
 }

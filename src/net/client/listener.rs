@@ -8,7 +8,7 @@ use super::service::Service;
 use super::socket::Socket;
 use super::task::Task;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,11 +43,28 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds.
+    /// Binds. The address that stands for all of this machine's means those of both families, as for the reference.
     pub fn bind(settings: &ListenSettings) -> io::Result<Self> {
-        let socket = if settings.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let address = settings.address;
+        if !address.ip().is_unspecified() {
+            return Self::at(settings, address, false);
+        }
+        match Self::at(settings, (Ipv6Addr::UNSPECIFIED, address.port()).into(), true) {
+            // A machine may have no IPv6 at all.
+            Err(e) if e.kind() != io::ErrorKind::AddrInUse => {
+                Self::at(settings, (Ipv4Addr::UNSPECIFIED, address.port()).into(), false)
+            }
+            bound => bound,
+        }
+    }
+
+    fn at(settings: &ListenSettings, address: SocketAddr, both_families: bool) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if both_families {
+            rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+        }
         socket.set_reuseaddr(true)?;
-        socket.bind(settings.address)?;
+        socket.bind(address)?;
         let backlog = u32::try_from(settings.backlog).ok().filter(|b| *b > 0).unwrap_or(DEFAULT_BACKLOG);
         Ok(Self { inner: socket.listen(backlog)?, keep_alive: settings.keep_alive })
     }
@@ -126,6 +143,27 @@ fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, 
         None => {
             // The reference's stack resets refused connections instead of leaving them half closed.
             let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_of_every_address_takes_both_families() {
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let address = address.parse().unwrap();
+            let listener =
+                Listener::bind(&ListenSettings { address, backlog: 0, keep_alive: false }).unwrap();
+            let port = listener.address().unwrap().port();
+            for client in ["127.0.0.1", "::1"] {
+                // A machine may have no IPv6 at all.
+                if std::net::TcpListener::bind((client, 0)).is_ok() {
+                    TcpStream::connect((client, port)).await.unwrap();
+                }
+            }
         }
     }
 }

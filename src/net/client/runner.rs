@@ -297,11 +297,11 @@ impl<S: Service> Runner<S> {
     fn auth(&self, xid: i32, packet: &AuthPacket<'_>) {
         let scheme = packet.scheme.as_deref().unwrap_or_default();
         let ids = self.service.rules().add_auth(scheme, packet.auth, &self.conn.remote_ip);
-        let error = if ids.is_some() { ErrorCode::Ok } else { ErrorCode::AuthFailed };
+        let taken = ids.is_some_and(|ids| self.conn.add_ids(ids));
+        let error = if taken { ErrorCode::Ok } else { ErrorCode::AuthFailed };
         self.reply_aside(|out| reply::bare(out, xid, 0, error));
-        match ids {
-            Some(ids) => self.conn.add_ids(ids),
-            None => self.close_gently(),
+        if !taken {
+            self.close_gently();
         }
     }
 

@@ -224,17 +224,12 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         }
         if self.runner.conn.phase() == Phase::Open {
             let before = input.count;
-            if let Some(stall) = stall {
-                self.stalled_requests(stall, &mut input, now)?;
-            }
-            if self.stall.is_none() {
-                self.runner
-                    .requests(&mut input, Batch { since: now, waited: Millis(0), throttled: false })?;
-            }
-            // Halves of frames keep nobody alive.
+            let ran = self.open_requests(stall, &mut input, now);
+            // Halves of frames keep nobody alive; what came before a frame that ends the connection does.
             if input.count > before {
                 self.runner.conn.hear(now);
             }
+            ran?;
         }
         if input.held_up && self.stall.is_none() {
             self.stall = Some(Stall { since: now, bytes: input.left() });
@@ -247,6 +242,22 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             return Ok(input.bytes.len());
         }
         Ok(input.used)
+    }
+
+    /// Runs the requests of a session: first those that waited, then what came since.
+    fn open_requests(
+        &mut self,
+        stall: Option<Stall>,
+        input: &mut Frames<'_>,
+        now: Millis,
+    ) -> Result<(), Over> {
+        if let Some(stall) = stall {
+            self.stalled_requests(stall, input, now)?;
+        }
+        if self.stall.is_none() {
+            self.runner.requests(input, Batch { since: now, waited: Millis(0), throttled: false })?;
+        }
+        Ok(())
     }
 
     /// Runs the requests that waited in front of the gate, as of the time they were read.

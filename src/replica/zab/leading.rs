@@ -218,6 +218,13 @@ impl Leading {
         }
     }
 
+    /// Forgets how long proposals were.
+    pub fn forget_proposal_sizes(&mut self) {
+        if let Some(reign) = &mut self.reign {
+            reign.order.sizes = None;
+        }
+    }
+
     /// The expiry buckets.
     #[must_use]
     pub fn expiry_buckets(&self) -> Vec<(Millis, Vec<SessionId>)> {

@@ -96,6 +96,21 @@ fn learners_that_cannot_be_led() {
 }
 
 #[test]
+fn sizes_of_proposals_are_forgotten_on_demand() {
+    let mut rig = Rig::serving(&[1, 2]);
+    let sizes = |rig: &Rig| rig.role.status(&rig.me).peer.unwrap().proposals;
+    assert_eq!(sizes(&rig), None);
+    rig.write(1, "/a");
+    rig.write(1, "/abc");
+    let (least, most, last) = sizes(&rig).unwrap();
+    assert_eq!((most, last), (least + 2, most));
+    rig.role.forget_proposal_sizes();
+    assert_eq!(sizes(&rig), None);
+    rig.write(1, "/b");
+    assert_eq!(sizes(&rig), Some((least, least, least)));
+}
+
+#[test]
 fn a_server_that_connects_again_has_one_connection() {
     let mut rig = Rig::serving(&[1, 2]);
     rig.accept(7);
