@@ -114,7 +114,7 @@ pub fn recover(
         epochs::read(dir, EpochFile::Accepted)?.is_none() && epochs::read(dir, EpochFile::Current)?.is_none();
     let candidates = snapshots::candidates(dir, CANDIDATES)?;
     let rejected_early = dir.snapshot_files()?.len() > candidates.len();
-    let damaged_reach = load_snapshot(dir, options, &candidates, sink, progress, &mut found)?;
+    let passed_over = load_snapshot(dir, options, &candidates, sink, progress, &mut found)?;
     if found.snapshot.is_none()
         && !begin_without_snapshot(dir, options, standalone, rejected_early, sink, &mut found)?
     {
@@ -126,9 +126,15 @@ pub fn recover(
         load_snapshot(dir, options, &fresh, sink, progress, &mut found)?;
     }
     remove_markers(dir)?;
+    // What fails the quick check is no candidate, and yet it says by its name how far the history once went. The
+    // reference leaves such a file when it is killed over its first snapshot as a leader, named after no transaction.
+    let start = found.last_zxid;
+    let named = |file: &SnapshotFile| file.zxid > start && file.zxid.counter() != 0;
+    let cut_short = dir.snapshot_files()?.into_iter().find(named);
     Replay::new(dir, options, standalone, &mut found)?.run(sink, progress)?;
     let last = found.last_zxid;
-    if let Some(file) = damaged_reach.filter(|file| file.zxid > last && found.hole.is_none()) {
+    let passed_over = passed_over.into_iter().chain(cut_short).max_by_key(|file| file.zxid);
+    if let Some(file) = passed_over.filter(|file| file.zxid > last && found.hole.is_none()) {
         if options.hole == HolePolicy::Refuse {
             return Err(StoreError::Lost(format!(
                 "{} is damaged, and older snapshots and logs lead only to {last}, not to {}: restore the file from a \
@@ -519,6 +525,29 @@ mod tests {
         let through: Vec<i64> = (0..7).map(|n| first(1) + n).collect();
         sim.plant(&at("log.100000001"), &log_of(&through));
         assert_eq!(run(&sim, &options()).unwrap().1.txns, 7);
+    }
+
+    #[test]
+    fn a_snapshot_that_was_cut_short_shows_what_is_missing() {
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        let whole = snapshot_of(&["", "/new"], 7);
+        sim.plant(&at("snapshot.7"), &whole[..whole.len() - 1]);
+        assert!(matches!(run(&sim, &options()), Err(StoreError::Lost(_))));
+        let ending = StoreOptions { hole: HolePolicy::EndHistory, ..options() };
+        let (_, found) = run(&sim, &ending).unwrap();
+        assert_eq!((found.hole, found.may_vote()), (Some((Zxid::ZERO, Zxid(7))), false));
+        // The logs lead past it, or it is older than the one that was loaded: nothing is missing.
+        sim.plant(&at("log.1"), &log_of(&[1, 2, 3, 4, 5, 6, 7]));
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
+        sim.plant(&at("snapshot.9"), &snapshot_of(&[""], 9));
+        sim.plant(&at("log.1"), &log_of(&[1, 2]));
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
+        // A name that no transaction has: the reference leaves such a file when it is killed over its first snapshot.
+        sim.remove(&at("snapshot.9")).unwrap();
+        sim.remove(&at("snapshot.7")).unwrap();
+        sim.plant(&at("snapshot.100000000"), &whole[..whole.len() - 1]);
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
     }
 
     #[test]
