@@ -31,7 +31,8 @@ pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<T
     };
     let logs = dir.log_files().map_err(cannot)?;
     let snapshots = dir.snapshot_files().map_err(cannot)?;
-    if logs.is_empty() && snapshots.iter().all(|s| s.zxid != to) {
+    // A snapshot from a leader may be all there is, and know more than is to be kept: then it goes.
+    if logs.is_empty() && snapshots.iter().all(|s| s.zxid < to) {
         return Err(refuse("no log files found to truncate"));
     }
     // Which snapshots know nothing of what is to be forgotten, and is there a way from one of them to the cut?
@@ -211,6 +212,16 @@ mod tests {
         let done = after(&dir, &options, Zxid(5)).unwrap();
         assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
         assert!(left(&sim).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_from_a_leader_alone_is_forgotten_as_well() {
+        let (sim, dir, options) = directory(&[], &[(0, 0), (9, 9)]);
+        let done = after(&dir, &options, Zxid(5)).unwrap();
+        assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
+        assert!(left(&sim).is_empty());
+        let (_, dir, options) = directory(&[], &[(0, 0), (9, 9)]);
+        assert_eq!(after(&dir, &options, Zxid(9)).unwrap().last, Zxid(9));
     }
 
     #[test]
