@@ -330,6 +330,8 @@ pub(super) fn hand_over<T: Send, E: Send>(
 mod tests {
     use super::super::files::{Files, SimFiles};
     use super::super::format::log;
+    use super::super::format::mark::Mark;
+    use super::super::format::names;
     use super::super::format::snapshot::{Encoder, TreeDigest};
     use super::super::replay::repair_log;
     use super::*;
@@ -605,6 +607,31 @@ mod tests {
         sim.plant(&at("log.1"), &log_of(&zxids));
         let (seen, found) = run(&sim, &options()).unwrap();
         assert_eq!((seen.txns, found.txns), (zxids, 20_000));
+    }
+
+    #[test]
+    fn repair_takes_no_tear_for_harmless_that_the_note_of_what_is_durable_denies() {
+        let sim = sim();
+        let whole = log_of(&[1, 2, 3]);
+        let mark = Mark { file: Zxid(1), offset: whole.len() as u64, last: Zxid(3) };
+        let dir = DataDir::open(Arc::new(sim.clone()), &options()).unwrap();
+        let zeros = [&whole[..whole.len() - 40], &[0; 40]].concat();
+        for torn in [&whole[..whole.len() - 40], &zeros] {
+            sim.plant(&at(names::MARK), &mark.encode());
+            sim.plant(&at("log.1"), torn);
+            let verdict = repair_log(&dir, &options(), &at("log.1"), false).unwrap();
+            assert_eq!(verdict, LogEnd::Corrupt(222, log::Why::KnownDurable));
+            assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), torn);
+            repair_log(&dir, &options(), &at("log.1"), true).unwrap();
+            assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), log_of(&[1, 2]));
+            assert_eq!(sim.kind(&at(names::MARK)).unwrap(), None, "it is no longer true");
+        }
+        // A note about another file says nothing of this one, and a leader's order cuts between two records.
+        sim.plant(&at("log.1"), &whole[..whole.len() - 40]);
+        sim.plant(&at(names::MARK), &Mark { file: Zxid(9), ..mark }.encode());
+        assert_eq!(repair_log(&dir, &options(), &at("log.1"), false).unwrap(), LogEnd::TornTail(222));
+        sim.plant(&at(names::MARK), &mark.encode());
+        assert_eq!(repair_log(&dir, &options(), &at("log.1"), false).unwrap(), LogEnd::Clean(222));
     }
 
     #[test]
