@@ -10,8 +10,8 @@ use bytes::Bytes;
 use jute::records::data::{Acl, StatPersisted};
 use quoll::store::files::{CrashPlan, Fault, Op, SimFiles, Tear};
 use quoll::store::{
-    Compression, DiskCommand, DiskEvent, DiskWork, EpochFile, Files, Recovered, Restore, SnapshotSource,
-    Store, StoreError, StoreOptions, Trailer, purge, snapshots,
+    Compression, DiskCommand, DiskEvent, DiskWork, EpochFile, Files, HolePolicy, Recovered, Restore,
+    SnapshotSource, Store, StoreError, StoreOptions, Trailer, Truncated, install, purge, snapshots,
 };
 use quoll::types::{Entry, Epoch, SessionId, Zxid};
 use std::collections::{BTreeSet, HashSet};
@@ -458,6 +458,73 @@ fn every_crash_keeps_what_was_acknowledged() {
     eprintln!("{states} crash states, {torn} with a torn write, {repaired} repaired on the way");
     assert!(states >= FLOOR, "only {states} states");
     assert!(repaired > 5_000 && torn > 8_000, "the interesting ones are too few: {repaired} {torn}");
+}
+
+/// Everything, or nothing and no vote. Says which.
+fn all_or_nothing(sim: &SimFiles, options: &StoreOptions, all: &[i64], what: &dyn Fn() -> String) -> bool {
+    let (got, found) = match recover(sim, options) {
+        Ok(recovered) => recovered,
+        Err(e) => panic!("does not start: {e}\n{}\n{}", what(), listing(sim)),
+    };
+    if got == all && found.may_vote() {
+        return true;
+    }
+    assert!(got.is_empty() && found.last_zxid == Zxid(-1), "{got:?} {found:?}\n{}\n{}", what(), listing(sim));
+    false
+}
+
+/// Where nothing leads to the place of a cut, everything goes. A crash on the way leaves all of the old history, or a
+/// server that waits for a leader and has no vote; never logs without a snapshot, on which no server starts.
+#[test]
+fn every_crash_of_a_discard_leaves_all_or_nothing() {
+    let mut states = [0; 2];
+    for (seed, to) in [(2, 17), (3, 17), (2, 19), (3, 19)] {
+        let mut d = Driver::new(seed, Compression::Plain);
+        d.options.hole = HolePolicy::EndHistory;
+        let mut work = d.start();
+        let dir = quoll::store::DataDir::unlocked(Arc::new(d.sim.clone()), &d.options);
+        d.batch(&mut work, 3);
+        d.epoch(&mut work, 0);
+        // From a leader: begun at 18, and with what changed up to 20 meanwhile.
+        d.history = (1..=18).collect();
+        d.tree.txns = (1..=20).collect();
+        let tree = d.tree.clone();
+        let mut source = Source { tree: &tree, at: 0, root: false };
+        install::write(&dir, Zxid(18), Compression::Plain, &mut source).unwrap().unwrap();
+        work.run([DiskCommand::Restart(Zxid(18))], &mut |_| {}).unwrap();
+        d.batch(&mut work, 4);
+        work.run([DiskCommand::Roll], &mut |_| {}).unwrap();
+        d.batch(&mut work, 3);
+        d.snapshot(&dir);
+        let before = d.sim.recorded();
+        let mut cut = None;
+        work.run([DiskCommand::TruncateAfter(Zxid(to))], &mut |event| {
+            if let DiskEvent::Truncated(t) = event {
+                cut = Some(t);
+            }
+        })
+        .unwrap();
+        assert_eq!(cut, Some(Truncated { last: Zxid::ZERO, recoverable: false }));
+        let (options, ops) = (&d.options, d.sim.ops());
+        for prefix in before..=ops.len() {
+            for plan in plans(&d.sim, &ops, prefix) {
+                let crashed = d.sim.crash(&plan);
+                let what = || format!("prefix {prefix}, {plan:?}; before it {}", brief(&ops[..prefix]));
+                let names = listing(&crashed);
+                assert!(names.contains("\"snapshot.") || !names.contains("\"log."), "{}\n{names}", what());
+                let first = all_or_nothing(&crashed, options, &d.history, &what);
+                states[usize::from(first)] += 1;
+                for second in 0..=crashed.recorded() {
+                    for again in plans(&crashed, &crashed.ops(), second) {
+                        let what = || format!("{}, then {again:?}", what());
+                        let twice = crashed.crash(&again);
+                        assert_eq!(all_or_nothing(&twice, options, &d.history, &what), first, "{}", what());
+                    }
+                }
+            }
+        }
+    }
+    assert!(states.iter().all(|n| *n > 20), "{states:?}");
 }
 
 /// A disk that says "synced" and lies loses data, and the oracle must notice: it can fail.

@@ -133,7 +133,10 @@ fn torn_tails_lose_nothing_and_damage_does() {
     assert!(findings(&report).contains("the next start cuts it"), "{}", findings(&report));
     // What was acknowledged is cut off: the note of what is durable tells.
     cut(&path, used - 5);
-    expect(0, &["log", "verify", text(&path)]);
+    expect(1, &["log", "verify", text(&path)]);
+    let ran = expect(1, &["log", "repair", "--truncate", text(&path)]);
+    assert!(!ran.out.contains("nothing that was acknowledged"), "{}", ran.out);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), used - 5);
     let report = verify(&home, 1);
     assert!(findings(&report).contains("0x5a was written and acknowledged"), "{}", findings(&report));
     expect(1, &["backup", "--data-dir", text(home.path()), text(&home.path().join("b"))]);

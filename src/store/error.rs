@@ -89,6 +89,20 @@ pub enum StoreError {
     #[error("the transaction log failed earlier and takes no more writes")]
     Poisoned,
 
+    /// A transaction is longer than what a start reads back. Stop before it is written: afterwards the log would be
+    /// taken for damaged.
+    #[error(
+        "transaction {zxid} has {len} bytes, and a start reads no more than {limit}: it is not written; raise jute.maxbuffer on every member, then restart"
+    )]
+    TooLong {
+        /// The transaction.
+        zxid: Zxid,
+        /// Its length.
+        len: usize,
+        /// What a start reads.
+        limit: usize,
+    },
+
     /// Taking a snapshot failed.
     #[error("cannot {doing} snapshot {}: {source}{}", .file.display(), hint(.source))]
     Snapshot {

@@ -3,7 +3,7 @@
 //! A note in the log directory names what the snapshot replaces. It is written before the snapshot has its name, and
 //! goes when everything it names is gone; a start in between looks whether the snapshot is there, and either
 //! finishes the exchange or forgets it. So no log of the old history is ever read behind the new snapshot, and
-//! the old history is whole until the new one is durable.
+//! the old history is whole until the new one is durable. The same note without a snapshot discards everything.
 
 use super::datadir::{DataDir, SnapshotFile};
 use super::error::StoreError;
@@ -20,6 +20,9 @@ const NOTE_LIMIT: usize = 1 << 20;
 
 /// So many bytes at the end of a snapshot tell it from another one of the same name: its checksum is among them.
 const TAIL: usize = 64;
+
+/// Stands for the snapshot in a note that replaces everything by nothing.
+const NOTHING: &str = "nothing";
 
 /// Writes the snapshot `zxid`, which replaces everything there is. `finish` has to follow before anything is logged.
 pub fn write(
@@ -53,19 +56,37 @@ fn note_path(dir: &DataDir) -> PathBuf {
 
 /// Names all logs, and all snapshots that recovery would prefer to the new one.
 fn note(dir: &DataDir, snapshot: &Path, fingerprint: &str, zxid: Zxid) -> Result<(), StoreError> {
-    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let rival = |s: &SnapshotFile| s.zxid >= zxid && s.path != snapshot;
-    let mut text = format!("{} {fingerprint}\n", name(snapshot));
+    let rivals: Vec<SnapshotFile> = dir.snapshot_files()?.into_iter().filter(rival).collect();
+    write_note(dir, &format!("{} {fingerprint}", name(snapshot)), &rivals)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn write_note(dir: &DataDir, first: &str, snapshots: &[SnapshotFile]) -> Result<(), StoreError> {
+    let mut text = format!("{first}\n");
     for log in dir.log_files()?.iter().rev() {
         _ = writeln!(text, "{}", name(&log.path));
     }
-    for old in dir.snapshot_files()?.iter().filter(|s| rival(s)) {
+    for old in snapshots {
         _ = writeln!(text, "{}", name(&old.path));
     }
     let path = note_path(dir);
     let temporary = dir.logs.join(format!("{}{}", names::TEMPORARY, names::INSTALL));
     files::replace(&*dir.files, &path, &temporary, text.as_bytes())
         .map_err(|e| StoreError::io("write", &path, e))
+}
+
+/// Removes the whole history. A part of it may be less than this server has acknowledged, so from the note on no start
+/// of ours uses any: the server has no vote until a leader has sent it everything. The reference, which knows no note,
+/// finds a history it can start on at every step: logs go first, newest first, and the newest snapshot last.
+pub(crate) fn discard(dir: &DataDir) -> Result<(), StoreError> {
+    let mut snapshots = dir.snapshot_files()?;
+    snapshots.reverse();
+    write_note(dir, &format!("{NOTHING} -"), &snapshots)?;
+    finish(dir)
 }
 
 /// Removes what an installed snapshot replaced; forgets the note of one that never got its name. Without a note
@@ -80,9 +101,10 @@ pub(crate) fn finish(dir: &DataDir) -> Result<(), StoreError> {
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
     let (snapshot, wanted) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or_default();
+    let discards = snapshot == NOTHING;
     let is_there = names::snapshot_zxid(snapshot).is_some()
         && fingerprint(dir, &dir.snaps.join(snapshot)).is_ok_and(|found| found == wanted);
-    if is_there {
+    if is_there || discards {
         truncate::forget_mark(dir)?;
         for name in lines {
             let home = match (names::log_zxid(name), names::snapshot_zxid(name)) {
@@ -95,6 +117,9 @@ pub(crate) fn finish(dir: &DataDir) -> Result<(), StoreError> {
             match dir.files.remove(&doomed) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &doomed, e)),
                 _ => {}
+            }
+            if discards {
+                dir.files.sync_dir(home).map_err(|e| io("sync", home, e))?;
             }
         }
         for home in [&dir.logs, &dir.snaps] {

@@ -145,7 +145,11 @@ impl LogCursor {
         };
         let n = read(at, &mut tail)?;
         tail.truncate(n);
-        let end = if self.header { log::judge(at, &tail, self.limit) } else { log::judge_header(&tail) };
+        let end = if self.header {
+            log::judge(at, &tail, self.limit)
+        } else {
+            log::judge_header(&tail, self.limit)
+        };
         drop(tail);
         if matches!(end, LogEnd::Corrupt(..)) {
             return Ok(end);

@@ -114,7 +114,7 @@ pub fn recover(
         epochs::read(dir, EpochFile::Accepted)?.is_none() && epochs::read(dir, EpochFile::Current)?.is_none();
     let candidates = snapshots::candidates(dir, CANDIDATES)?;
     let rejected_early = dir.snapshot_files()?.len() > candidates.len();
-    let damaged_reach = load_snapshot(dir, options, &candidates, sink, progress, &mut found)?;
+    let passed_over = load_snapshot(dir, options, &candidates, sink, progress, &mut found)?;
     if found.snapshot.is_none()
         && !begin_without_snapshot(dir, options, standalone, rejected_early, sink, &mut found)?
     {
@@ -126,9 +126,15 @@ pub fn recover(
         load_snapshot(dir, options, &fresh, sink, progress, &mut found)?;
     }
     remove_markers(dir)?;
+    // What fails the quick check is no candidate, and yet it says by its name how far the history once went. The
+    // reference leaves such a file when it is killed over its first snapshot as a leader, named after no transaction.
+    let start = found.last_zxid;
+    let named = |file: &SnapshotFile| file.zxid > start && file.zxid.counter() != 0;
+    let cut_short = dir.snapshot_files()?.into_iter().find(named);
     Replay::new(dir, options, standalone, &mut found)?.run(sink, progress)?;
     let last = found.last_zxid;
-    if let Some(file) = damaged_reach.filter(|file| file.zxid > last && found.hole.is_none()) {
+    let passed_over = passed_over.into_iter().chain(cut_short).max_by_key(|file| file.zxid);
+    if let Some(file) = passed_over.filter(|file| file.zxid > last && found.hole.is_none()) {
         if options.hole == HolePolicy::Refuse {
             return Err(StoreError::Lost(format!(
                 "{} is damaged, and older snapshots and logs lead only to {last}, not to {}: restore the file from a \
@@ -324,6 +330,8 @@ pub(super) fn hand_over<T: Send, E: Send>(
 mod tests {
     use super::super::files::{Files, SimFiles};
     use super::super::format::log;
+    use super::super::format::mark::Mark;
+    use super::super::format::names;
     use super::super::format::snapshot::{Encoder, TreeDigest};
     use super::super::replay::repair_log;
     use super::*;
@@ -522,6 +530,29 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_was_cut_short_shows_what_is_missing() {
+        let sim = sim();
+        sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
+        let whole = snapshot_of(&["", "/new"], 7);
+        sim.plant(&at("snapshot.7"), &whole[..whole.len() - 1]);
+        assert!(matches!(run(&sim, &options()), Err(StoreError::Lost(_))));
+        let ending = StoreOptions { hole: HolePolicy::EndHistory, ..options() };
+        let (_, found) = run(&sim, &ending).unwrap();
+        assert_eq!((found.hole, found.may_vote()), (Some((Zxid::ZERO, Zxid(7))), false));
+        // The logs lead past it, or it is older than the one that was loaded: nothing is missing.
+        sim.plant(&at("log.1"), &log_of(&[1, 2, 3, 4, 5, 6, 7]));
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
+        sim.plant(&at("snapshot.9"), &snapshot_of(&[""], 9));
+        sim.plant(&at("log.1"), &log_of(&[1, 2]));
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
+        // A name that no transaction has: the reference leaves such a file when it is killed over its first snapshot.
+        sim.remove(&at("snapshot.9")).unwrap();
+        sim.remove(&at("snapshot.7")).unwrap();
+        sim.plant(&at("snapshot.100000000"), &whole[..whole.len() - 1]);
+        assert!(run(&sim, &ending).unwrap().1.may_vote());
+    }
+
+    #[test]
     fn a_tear_is_cut_once_and_superseded_ends_are_left_alone() {
         let sim = sim();
         sim.plant(&at("snapshot.0"), &snapshot_of(&[""], 0));
@@ -576,6 +607,31 @@ mod tests {
         sim.plant(&at("log.1"), &log_of(&zxids));
         let (seen, found) = run(&sim, &options()).unwrap();
         assert_eq!((seen.txns, found.txns), (zxids, 20_000));
+    }
+
+    #[test]
+    fn repair_takes_no_tear_for_harmless_that_the_note_of_what_is_durable_denies() {
+        let sim = sim();
+        let whole = log_of(&[1, 2, 3]);
+        let mark = Mark { file: Zxid(1), offset: whole.len() as u64, last: Zxid(3) };
+        let dir = DataDir::open(Arc::new(sim.clone()), &options()).unwrap();
+        let zeros = [&whole[..whole.len() - 40], &[0; 40]].concat();
+        for torn in [&whole[..whole.len() - 40], &zeros] {
+            sim.plant(&at(names::MARK), &mark.encode());
+            sim.plant(&at("log.1"), torn);
+            let verdict = repair_log(&dir, &options(), &at("log.1"), false).unwrap();
+            assert_eq!(verdict, LogEnd::Corrupt(222, log::Why::KnownDurable));
+            assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), torn);
+            repair_log(&dir, &options(), &at("log.1"), true).unwrap();
+            assert_eq!(sim.read(&at("log.1"), 9999).unwrap(), log_of(&[1, 2]));
+            assert_eq!(sim.kind(&at(names::MARK)).unwrap(), None, "it is no longer true");
+        }
+        // A note about another file says nothing of this one, and a leader's order cuts between two records.
+        sim.plant(&at("log.1"), &whole[..whole.len() - 40]);
+        sim.plant(&at(names::MARK), &Mark { file: Zxid(9), ..mark }.encode());
+        assert_eq!(repair_log(&dir, &options(), &at("log.1"), false).unwrap(), LogEnd::TornTail(222));
+        sim.plant(&at(names::MARK), &mark.encode());
+        assert_eq!(repair_log(&dir, &options(), &at("log.1"), false).unwrap(), LogEnd::Clean(222));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::datadir::{DataDir, LogFile};
 use super::error::StoreError;
-use super::files::Mode;
+use super::files::{Files, Mode};
 use super::format::log::{self, LogEnd, Scanned, Why};
 use super::format::mark::{self, Mark};
 use super::format::names;
@@ -14,7 +14,7 @@ use super::options::{HolePolicy, StoreOptions};
 use super::recover::{INLINE, Phase, Progress, Recovered, Restore, hand_over};
 use super::truncate::{self, cut_at};
 use crate::types::{Entry, Zxid};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Records handed over at once, and bytes of them: a multi may hold as much as hundreds of small ones.
 const RECORDS: usize = 512;
@@ -223,6 +223,35 @@ impl Scan<'_> {
     }
 }
 
+/// The note of what is durable in this directory, if there is one that can be read.
+fn read_mark(files: &dyn Files, home: &Path) -> Option<Mark> {
+    let bytes = files.read(&home.join(names::MARK), mark::LEN).ok()?;
+    Mark::decode(&bytes)
+}
+
+/// The note beside a log, if it speaks of that log. Take it before the log is read: a server may be writing both.
+#[must_use]
+pub fn mark_beside(files: &dyn Files, path: &Path) -> Option<Mark> {
+    let home = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = names::log_zxid(path.file_name()?.to_str()?)?;
+    read_mark(files, home).filter(|mark| mark.file == named)
+}
+
+/// The verdict on a log by itself, in the light of the note about it: what is missing before the place that is known to
+/// be durable was acknowledged, and is no torn write. A file that ends there between two records was cut on purpose, by
+/// a leader's order to the reference.
+#[must_use]
+pub fn with_mark(end: LogEnd, len: u64, mark: Option<Mark>) -> LogEnd {
+    let at = end.offset();
+    let cut = matches!(end, LogEnd::Clean(_)) && at == len;
+    match (end, mark) {
+        (LogEnd::Clean(_) | LogEnd::TornTail(_), Some(mark)) if at < mark.offset && !cut => {
+            LogEnd::Corrupt(at, Why::KnownDurable)
+        }
+        _ => end,
+    }
+}
+
 fn damaged(file: PathBuf, offset: u64, why: &Why) -> StoreError {
     let remedy = format!(
         "look at it with `quoll log dump {0}`, restore it from a backup or fetch a snapshot from another member; \
@@ -246,8 +275,7 @@ impl<'a> Replay<'a> {
         found: &'a mut Recovered,
     ) -> Result<Self, StoreError> {
         let start = found.last_zxid;
-        let path = dir.logs.join(names::MARK);
-        let mark = dir.files.read(&path, mark::LEN).ok().and_then(|bytes| Mark::decode(&bytes));
+        let mark = read_mark(&*dir.files, &dir.logs);
         let files = files_behind(dir.log_files()?, start);
         // The reference names the first snapshot of a leader after a place in the order that no transaction has.
         let named = |zxid: &Zxid| *zxid > start && zxid.counter() != 0;
@@ -323,12 +351,13 @@ fn repair(dir: &DataDir, repairs: &Repairs) -> Result<(), StoreError> {
 pub fn repair_log(
     dir: &DataDir,
     options: &StoreOptions,
-    path: &std::path::Path,
+    path: &Path,
     lossy: bool,
 ) -> Result<LogEnd, StoreError> {
+    let mark = mark_beside(&*dir.files, path);
     let mut cursor = LogCursor::open(&*dir.files, path, options.limit)?;
     while cursor.step()? != Next::End {}
-    let end = cursor.judge()?;
+    let end = with_mark(cursor.judge()?, cursor.file_len(), mark);
     match end {
         LogEnd::Clean(_) => {}
         LogEnd::Corrupt(..) if !lossy => {}

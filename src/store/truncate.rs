@@ -1,12 +1,14 @@
 //! Forgetting the end of the history: a leader says that nothing behind a zxid was ever committed.
 //!
 //! The order of the steps keeps every state on the way a sound, if longer, history: newest first, and the file
-//! that holds the cut last. Snapshots that may hold what is forgotten go too, or a restart would bring it back.
+//! that holds the cut last. Snapshots that may hold what is forgotten go too, or a restart would bring it back. Where
+//! nothing leads to the place, everything goes, by a note that a restart obeys: see [`install`].
 
 use super::datadir::{DataDir, LogFile};
 use super::error::StoreError;
 use super::files::Mode;
 use super::format::names;
+use super::install;
 use super::log_reader::{LogCursor, Next, files_behind, follows};
 use super::options::StoreOptions;
 use super::snapshots;
@@ -31,7 +33,8 @@ pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<T
     };
     let logs = dir.log_files().map_err(cannot)?;
     let snapshots = dir.snapshot_files().map_err(cannot)?;
-    if logs.is_empty() && snapshots.iter().all(|s| s.zxid != to) {
+    // A snapshot from a leader may be all there is, and know more than is to be kept: then it goes.
+    if logs.is_empty() && snapshots.iter().all(|s| s.zxid < to) {
         return Err(refuse("no log files found to truncate"));
     }
     // Which snapshots know nothing of what is to be forgotten, and is there a way from one of them to the cut?
@@ -52,12 +55,12 @@ pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<T
             Err(_) => {}
         }
     }
-    let cut = if recoverable { to } else { Zxid(-1) };
     if !recoverable {
         if highest(dir, options, &logs).map_err(cannot)?.max(snapshots.first().map(|s| s.zxid)) < Some(to) {
             return Err(refuse("the history here ends before it"));
         }
-        dirty = snapshots.iter().collect();
+        install::discard(dir).map_err(cannot)?;
+        return Ok(Truncated { last: Zxid::ZERO, recoverable });
     }
     forget_mark(dir).map_err(cannot)?;
     for snapshot in &dirty {
@@ -67,9 +70,9 @@ pub(crate) fn after(dir: &DataDir, options: &StoreOptions, to: Zxid) -> Result<T
         dir.files.sync_dir(&dir.snaps).map_err(|e| cannot(StoreError::io("sync", &dir.snaps, e)))?;
     }
     for file in logs.iter().rev() {
-        cut_file(dir, options, file, cut).map_err(cannot)?;
+        cut_file(dir, options, file, to).map_err(cannot)?;
     }
-    Ok(Truncated { last: if recoverable { to } else { Zxid::ZERO }, recoverable })
+    Ok(Truncated { last: to, recoverable })
 }
 
 /// The note of what is durable must not outlive what is cut on purpose.
@@ -211,6 +214,16 @@ mod tests {
         let done = after(&dir, &options, Zxid(5)).unwrap();
         assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
         assert!(left(&sim).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_from_a_leader_alone_is_forgotten_as_well() {
+        let (sim, dir, options) = directory(&[], &[(0, 0), (9, 9)]);
+        let done = after(&dir, &options, Zxid(5)).unwrap();
+        assert_eq!(done, Truncated { last: Zxid::ZERO, recoverable: false });
+        assert!(left(&sim).is_empty());
+        let (_, dir, options) = directory(&[], &[(0, 0), (9, 9)]);
+        assert_eq!(after(&dir, &options, Zxid(9)).unwrap().last, Zxid(9));
     }
 
     #[test]

@@ -172,6 +172,12 @@ impl TxnLog {
         if self.poisoned {
             return Err(StoreError::Poisoned);
         }
+        let (len, limit) = (entry.payload.len(), self.options.limit);
+        if len > limit {
+            // The next start would take it for damage, and everything behind it would be lost with it.
+            self.poisoned = true;
+            return Err(StoreError::TooLong { zxid: entry.zxid, len, limit });
+        }
         let before = self.buffer.len();
         log::push_record(&mut self.buffer, &entry.payload);
         let (first, count) = self.pending.map_or((entry.zxid, 0), |(first, _, count)| (first, count));
@@ -477,6 +483,20 @@ mod tests {
         let mut rule = SnapRule::new(&StoreOptions { snap_size_limit: Some(1000), ..options() });
         let n = (1..).find(|_| rule.count(10)).unwrap();
         assert!((51..=100).contains(&n), "{n}");
+    }
+
+    #[test]
+    fn what_no_start_would_read_is_never_written() {
+        let sim = SimFiles::new();
+        let mut log = log_on(&sim, &StoreOptions { limit: 132, ..options() });
+        log.push(&entry(1, 100)).unwrap();
+        log.commit().unwrap();
+        let whole = read(&sim, "log.1");
+        let e = log.push(&entry(2, 101)).unwrap_err().to_string();
+        assert!(e.contains("0x2") && e.contains("133 bytes") && e.contains("jute.maxbuffer"), "{e}");
+        assert!(matches!(log.push(&entry(3, 1)), Err(StoreError::Poisoned)));
+        assert!(log.commit().is_err());
+        assert_eq!((read(&sim, "log.1"), log.gauges().durable_zxid()), (whole, Zxid(1)));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Backups and restores: whole ones, damaged ones, those of a server that writes, and what they may not touch.
 
 use crate::world::{END, Server, content, cut, expect, file, flip, looking, quoll, text, txn, verify, world};
+use jute::encode;
+use jute::records::txn::{CreateSessionTxn, TxnHeader};
+use quoll::store::format::log;
 use quoll::store::{EpochFile, Files, RealFiles, StoreOptions};
 use quoll::types::Epoch;
 use std::path::{Path, PathBuf};
@@ -45,6 +48,54 @@ fn backup_and_restore() {
         server.next = 0x5b;
         server.store.append(txn(0x5b)).unwrap();
         server.stop();
+    }
+}
+
+/// A log of one session after the other.
+fn log_of(zxids: &[i64]) -> Vec<u8> {
+    let mut bytes = log::header().to_vec();
+    for zxid in zxids {
+        let header = TxnHeader { client_id: *zxid, cxid: 1, zxid: *zxid, time: 5, op: -10 };
+        let mut payload = encode(&header);
+        payload.append(&mut encode(&CreateSessionTxn { time_out: 10_000 }));
+        log::push_record(&mut bytes, &payload);
+    }
+    bytes
+}
+
+/// A snapshot that came from a leader has no logs before it: where it is damaged, an older one and the logs of a later
+/// epoch look like a whole history.
+#[test]
+fn a_backup_never_passes_over_what_only_a_damaged_snapshot_held() {
+    let whole = std::fs::read(file(&world(), "snapshot.4e")).unwrap();
+    let mut altered = whole.clone();
+    altered[whole.len() / 2] ^= 0x10;
+    let through: Vec<i64> = (1..=7).map(|n| 0x1_0000_0000 + n).collect();
+    for damaged in [&altered[..], &whole[..whole.len() - 1]] {
+        let home = tempfile::tempdir().unwrap();
+        let away = tempfile::tempdir().unwrap();
+        let target = away.path().join("b");
+        Server::start(home.path(), home.path()).stop();
+        let put = |name: &str, bytes: &[u8]| std::fs::write(file(&home, name), bytes).unwrap();
+        let backup = |code| {
+            let ran = expect(code, &["backup", "--data-dir", text(home.path()), text(&target)]);
+            assert_eq!(target.exists(), code == 0, "{}", ran.err);
+            ran
+        };
+        put("currentEpoch", b"2");
+        put("acceptedEpoch", b"2");
+        put("log.200000001", &log_of(&[0x2_0000_0001]));
+        put("snapshot.100000007", damaged);
+        let ran = backup(1);
+        assert!(ran.err.contains("snapshot 0x100000007 is damaged"), "{}", ran.err);
+        // Behind the end of all that is left.
+        std::fs::rename(file(&home, "snapshot.100000007"), file(&home, "snapshot.200000003")).unwrap();
+        let ran = backup(1);
+        assert!(ran.err.contains("snapshot 0x200000003 is damaged"), "{}", ran.err);
+        // Nothing is missing where the logs lead through it.
+        std::fs::rename(file(&home, "snapshot.200000003"), file(&home, "snapshot.100000007")).unwrap();
+        put("log.100000001", &log_of(&through));
+        backup(0);
     }
 }
 

@@ -89,7 +89,11 @@ impl Files for RealFiles {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             // A file that vanishes between the two calls (a purge) is not an error.
-            let Ok(meta) = fs::metadata(entry.path()) else { continue };
+            let meta = match fs::metadata(entry.path()) {
+                Ok(meta) => meta,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
             if meta.is_dir() {
                 continue;
             }
@@ -193,6 +197,16 @@ mod tests {
         assert!(all[6..10_000].iter().all(|b| *b == 0));
         assert_eq!(RealFiles.list(dir.path()).unwrap(), [Listed { name: "log.1".into(), len: 10_000 }]);
         assert!(RealFiles.open(&path, Mode::CreateNew).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_never_left_out_of_a_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        link("nowhere", "log.1");
+        assert_eq!(RealFiles.list(dir.path()).unwrap(), [], "it is gone, as behind a purge");
+        link("log.2", "log.2");
+        assert!(RealFiles.list(dir.path()).is_err());
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub struct Scanned {
 pub fn scan(bytes: &Bytes, limit: usize) -> (Vec<Scanned>, LogEnd) {
     let mut found = Vec::new();
     if !is_header(bytes) {
-        return (found, judge_header(bytes));
+        return (found, judge_header(bytes, limit));
     }
     let mut at = HEADER_LEN;
     loop {
@@ -213,14 +213,14 @@ pub fn scan(bytes: &Bytes, limit: usize) -> (Vec<Scanned>, LogEnd) {
 
 /// A file that does not begin as a log: torn while it was being made, or something else entirely.
 #[must_use]
-pub fn judge_header(bytes: &[u8]) -> LogEnd {
+pub fn judge_header(bytes: &[u8], limit: usize) -> LogEnd {
     let front = bytes.get(..HEADER_LEN.min(bytes.len())).unwrap_or_default();
     let torn = if bytes.len() < HEADER_LEN {
         header().starts_with(front) || front.iter().all(|b| *b == 0)
     } else {
         // The first sector never arrived, later ones may have.
         bytes.get(..SECTOR.min(bytes.len() as u64) as usize).unwrap_or_default().iter().all(|b| *b == 0)
-            && followers(bytes, HEADER_LEN, DEFAULT_LIMIT).fits_one_batch()
+            && followers(bytes, HEADER_LEN, limit).fits_one_batch(limit)
     };
     if torn { LogEnd::TornTail(0) } else { LogEnd::Corrupt(0, Why::Magic) }
 }
@@ -274,7 +274,7 @@ pub fn judge(at: u64, tail: &[u8], limit: usize) -> LogEnd {
         return LogEnd::Corrupt(at, why);
     }
     match followers(tail, 1, limit) {
-        f if f.fits_one_batch() => LogEnd::TornTail(at),
+        f if f.fits_one_batch(limit) => LogEnd::TornTail(at),
         _ => LogEnd::Corrupt(at, Why::SoundRecordsFollow),
     }
 }
@@ -357,8 +357,10 @@ struct Followers {
 }
 
 impl Followers {
-    const fn fits_one_batch(&self) -> bool {
-        !self.exhausted && self.count <= COMMIT_BATCH && self.reach <= BATCH_BYTES + DEFAULT_LIMIT
+    /// A batch is closed by the entry that fills it, which may be as long as an entry can be.
+    const fn fits_one_batch(&self, limit: usize) -> bool {
+        let longest = BATCH_BYTES.saturating_add(limit).saturating_add(FRAME_LEN);
+        !self.exhausted && self.count <= COMMIT_BATCH && self.reach <= longest
     }
 }
 
@@ -555,6 +557,16 @@ mod tests {
             bytes.extend_from_slice(&[7; 100]);
             assert_eq!(end_of(&bytes), (1, LogEnd::Corrupt(at, Why::ImpossibleLength(len))));
         }
+    }
+
+    /// With a raised `jute.maxbuffer` the last transaction of a batch may be longer than the default allows.
+    #[test]
+    fn a_torn_batch_may_be_as_long_as_the_limit_allows() {
+        let limit = 16 << 20;
+        let mut bytes = file(&[noise(4000, 1), noise(12 << 20, 2)]);
+        bytes[1024..1536].fill(0);
+        let (found, end) = scan(&Bytes::from(bytes), limit);
+        assert_eq!((found.len(), end), (0, LogEnd::TornTail(HEADER_LEN as u64)));
     }
 
     #[test]

@@ -52,9 +52,14 @@ pub(super) fn take(dir: &DataDir, folder: &Path, limit: usize, in_use: bool) -> 
     let mark = dir.files.read(&dir.logs.join(names::MARK), mark::LEN).ok().and_then(|b| Mark::decode(&b));
     let mut passed_over = Vec::new();
     let mut newest_damaged = None;
+    let mut names = dir.snapshot_files()?;
     let taken = newest_snapshot(dir, folder, limit, &mut passed_over, &mut newest_damaged)?;
+    names.retain(|s| s.zxid > taken.zxid && s.zxid.counter() != 0);
+    let passed: Vec<Zxid> = names.iter().map(|s| s.zxid).collect();
+    let newest_damaged = newest_damaged.max(passed.iter().copied().max());
     let mut files = vec![taken.held.clone()];
-    let mut logs = Logs { dir, folder, limit, in_use, last: taken.zxid, pending: None, done: Vec::new() };
+    let last = taken.zxid;
+    let mut logs = Logs { dir, folder, limit, in_use, last, passed, pending: None, done: Vec::new() };
     let copied = logs.copy(taken.zxid, taken.reach)?;
     files.extend(copied);
     let last = logs.last;
@@ -154,6 +159,9 @@ struct Logs<'a> {
     limit: usize,
     in_use: bool,
     last: Zxid,
+    /// Newer snapshots than the one that was taken, whatever is wrong with them. Each is named after a transaction, which
+    /// the logs must hold if they lead there.
+    passed: Vec<Zxid>,
     /// Damage at the end of a file, until a later file goes on without a gap.
     pending: Option<(PathBuf, u64, Why)>,
     done: Vec<LogFile>,
@@ -211,6 +219,15 @@ impl Logs<'_> {
             }
             if record.zxid == self.last.next() {
                 self.pending = None;
+            }
+            if let Some(lost) = self.passed.iter().find(|s| self.last < **s && **s < record.zxid) {
+                return Err(Failure::Found(format!(
+                    "snapshot {lost} is damaged, and the transactions that lead to it are in no log: {} is followed by {} \
+                     in {}; `quoll data verify` tells what can be done",
+                    self.last,
+                    record.zxid,
+                    log.file.path.display()
+                )));
             }
             self.last = self.last.max(record.zxid);
             log.push(&record.payload)?;

@@ -23,12 +23,15 @@ use crate::state::TreeView as _;
 use crate::store::{Files, RealFiles};
 use crate::tools::place::Place;
 use crate::types::Zxid;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Removes a directory of ours that was not finished.
 struct Staging {
     path: PathBuf,
+    /// Something of the server's ended up in it.
+    kept: Cell<bool>,
 }
 
 impl Staging {
@@ -38,14 +41,21 @@ impl Staging {
             return Err(Failure::Unable(format!("{} is there already; remove it first", path.display())));
         }
         RealFiles.create_dirs(&path).map_err(|e| Failure::io("create", &path, &e))?;
-        Ok(Self { path })
+        Ok(Self { path, kept: Cell::new(false) })
+    }
+
+    /// It is not removed any more.
+    fn keep(&self) {
+        self.kept.set(true);
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
         // It bears a name that nobody else uses, and what is in it is a copy.
-        let _ = std::fs::remove_dir_all(&self.path);
+        if !self.kept.get() {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(in crate::tools) fn restore(out: &mut Out<'_>, args: &RestoreArgs, limit: us
     }
     // Whoever comes while the places are exchanged finds the new directories locked too.
     let new_locks = keep_servers_out(&staged.place, &staged.place.folders())?;
-    let kept = exchange(&place, &staged.place, &time)?;
+    let kept = exchange(&place, &staged, &time)?;
     drop((locks, new_locks));
     tell(out, &place, &manifest, &proof, &kept, kept_promise)?;
     Ok(FINE)
@@ -90,7 +90,7 @@ fn keep_servers_out(place: &Place, folders: &[PathBuf]) -> Result<Vec<Box<dyn Lo
 /// The new directories, under names that no server looks at.
 struct Staged {
     place: Place,
-    _dirs: Vec<Staging>,
+    dirs: Vec<Staging>,
 }
 
 impl Staged {
@@ -105,7 +105,7 @@ impl Staged {
         for folder in staged.folders() {
             RealFiles.create_dirs(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
         }
-        Ok(Self { place: staged, _dirs: dirs })
+        Ok(Self { place: staged, dirs })
     }
 
     /// Where a file of the backup goes.
@@ -213,7 +213,7 @@ fn settle_epochs(place: &Place, staged: &Place, manifest: &Manifest) -> Result<O
 }
 
 /// Old and new change places; returns where the old ones are.
-fn exchange(place: &Place, staged: &Place, time: &str) -> Result<Vec<PathBuf>, Failure> {
+fn exchange(place: &Place, staged: &Staged, time: &str) -> Result<Vec<PathBuf>, Failure> {
     let mut kept = Vec::new();
     let logs = place.log_folder();
     let there = matches!(RealFiles.kind(&logs), Ok(Some(Kind::Dir)));
@@ -226,13 +226,20 @@ fn exchange(place: &Place, staged: &Place, time: &str) -> Result<Vec<PathBuf>, F
         RealFiles.sync_dir(&logs).map_err(|e| Failure::io("sync", &logs, &e))?;
     }
     // Where no old logs are that the barrier could stand among, the new logs go first.
-    let mut order: Vec<(PathBuf, PathBuf)> = staged.folders().into_iter().zip(place.folders()).collect();
+    let mut order: Vec<(PathBuf, PathBuf)> =
+        staged.place.folders().into_iter().zip(place.folders()).collect();
     if !barrier {
         order.reverse();
     }
     for (new, at) in order {
         let aside = swap::aside(&at, time);
-        if swap::swap(&new, &at, &aside)? {
+        let swapped = swap::swap(&new, &at, &aside).map_err(|undone| {
+            if undone.stranded {
+                staged.dirs.iter().for_each(Staging::keep);
+            }
+            undone.failure
+        })?;
+        if swapped {
             kept.push(aside);
         }
     }

@@ -6,6 +6,7 @@ use crate::store::Files;
 use crate::store::format::log::{HEADER_LEN, LogEnd, Scanned, Why};
 use crate::store::format::names;
 use crate::store::log_reader::{LogCursor, Next, follows};
+use crate::store::replay::{mark_beside, with_mark};
 use crate::tools::failure::Failure;
 use crate::tools::output::Meter;
 use crate::types::Zxid;
@@ -63,11 +64,12 @@ pub(super) fn walk(
     limit: usize,
     visit: &mut dyn FnMut(&Scanned) -> Result<(), Failure>,
 ) -> Result<(LogEnd, u64), Failure> {
+    let mark = mark_beside(files, path);
     let mut cursor = LogCursor::open(files, path, limit)?;
     while let Next::Record(record) = cursor.step()? {
         visit(&record)?;
     }
-    Ok((cursor.judge()?, cursor.file_len()))
+    Ok((with_mark(cursor.judge()?, cursor.file_len(), mark), cursor.file_len()))
 }
 
 /// Reads all of it.
