@@ -24,6 +24,12 @@ impl AclEntry {
         Self { perms: jute::codes::perms::ALL, scheme: "world".into(), id: "anyone".into() }
     }
 
+    /// Bytes of the record form.
+    #[must_use]
+    pub fn record_len(&self) -> usize {
+        self.scheme.len().saturating_add(self.id.len()).saturating_add(12)
+    }
+
     /// The record form.
     #[must_use]
     pub fn record(&self) -> Acl<'_> {

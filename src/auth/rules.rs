@@ -10,6 +10,7 @@ use super::scheme::{digest, ip};
 use jute::ErrorCode;
 use jute::codes::perms;
 use jute::records::data::{Acl, Id};
+use std::collections::BTreeSet;
 
 /// What an operator may set about access.
 #[derive(Debug, Clone)]
@@ -88,8 +89,14 @@ impl Rules {
     }
 
     /// The list as it will be stored: duplicates gone, `auth` replaced by who is asking, every entry checked.
-    /// `PrepRequestProcessor.fixupACL`.
-    pub fn fix_up(&self, acl: Option<&[Acl<'_>]>, ids: &[Identity]) -> Result<AccessList, ErrorCode> {
+    /// `PrepRequestProcessor.fixupACL`. One that takes more bytes than `longest` is none: each `auth` stands for as many
+    /// entries as the asker has names, so that a short request may ask for gigabytes.
+    pub fn fix_up(
+        &self,
+        acl: Option<&[Acl<'_>]>,
+        ids: &[Identity],
+        longest: usize,
+    ) -> Result<AccessList, ErrorCode> {
         let acl = acl.unwrap_or_default();
         if acl.is_empty() {
             return Err(ErrorCode::InvalidAcl);
@@ -99,8 +106,14 @@ impl Rules {
         {
             return Ok(AccessList::Open);
         }
-        let mut fixed = Vec::with_capacity(acl.len());
+        let (mut fixed, mut bytes, mut counted) = (Vec::with_capacity(acl.len()), 0_usize, 0);
         for entry in without_duplicates(acl)? {
+            let more = fixed.get(counted..).unwrap_or_default().iter().map(AclEntry::record_len);
+            bytes = more.fold(bytes, usize::saturating_add);
+            counted = fixed.len();
+            if bytes > longest {
+                return Err(ErrorCode::MarshallingError);
+            }
             let scheme = entry.id.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
             if scheme == "auth" {
                 let before = fixed.len();
@@ -178,23 +191,24 @@ impl Rules {
 /// The list with each entry once. Comparing looks into the id of the later entry, scheme first, so there must be one
 /// where the rest is the same (`removeDuplicates`, `ACL.equals`, `Id.equals`).
 fn without_duplicates<'l, 'a>(acl: &'l [Acl<'a>]) -> Result<Vec<&'l Acl<'a>>, ErrorCode> {
-    let mut unique: Vec<&Acl<'_>> = Vec::with_capacity(acl.len());
+    if let [only] = acl {
+        return Ok(vec![only]);
+    }
+    // A request has room for many thousands: nobody waits while each is compared with each.
+    let (mut perms, mut schemes, mut seen) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut unique = Vec::with_capacity(acl.len());
     for entry in acl {
-        let mut found = false;
-        for earlier in unique.iter().filter(|earlier| earlier.perms == entry.perms) {
-            let Id { scheme: Some(_), id } = &entry.id else { return Err(ErrorCode::MarshallingError) };
-            if entry.id.scheme != earlier.id.scheme {
-                continue;
-            }
-            if id.is_none() {
-                return Err(ErrorCode::MarshallingError);
-            }
-            if *id == earlier.id.id {
-                found = true;
-                break;
-            }
+        let (scheme, id) = (entry.id.scheme.as_deref(), entry.id.id.as_deref());
+        let to_compare = match scheme {
+            None => perms.contains(&entry.perms),
+            Some(_) => id.is_none() && schemes.contains(&(entry.perms, scheme)),
+        };
+        if to_compare {
+            return Err(ErrorCode::MarshallingError);
         }
-        if !found {
+        if seen.insert((entry.perms, scheme, id)) {
+            perms.insert(entry.perms);
+            schemes.insert((entry.perms, scheme));
             unique.push(entry);
         }
     }
@@ -249,28 +263,43 @@ mod tests {
     fn fixing_up() {
         let r = rules();
         let world = wire(31, "world", "anyone");
-        assert_eq!(r.fix_up(Some(&[world.clone(), world.clone()]), &[]).map(|v| v.len()), Ok(1));
-        assert!(matches!(r.fix_up(Some(std::slice::from_ref(&world)), &[]), Ok(AccessList::Open)));
+        assert_eq!(r.fix_up(Some(&[world.clone(), world.clone()]), &[], usize::MAX).map(|v| v.len()), Ok(1));
+        assert!(matches!(
+            r.fix_up(Some(std::slice::from_ref(&world)), &[], usize::MAX),
+            Ok(AccessList::Open)
+        ));
         for narrower in [wire(30, "world", "anyone"), wire(31, "ip", "127.0.0.1")] {
-            let fixed = r.fix_up(Some(std::slice::from_ref(&narrower)), &[]).unwrap();
+            let fixed = r.fix_up(Some(std::slice::from_ref(&narrower)), &[], usize::MAX).unwrap();
             assert_eq!(*fixed, [AclEntry::from_record(&narrower)]);
         }
-        assert_eq!(r.fix_up(None, &[]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(r.fix_up(None, &[], usize::MAX), Err(ErrorCode::InvalidAcl));
         let bad =
             [wire(31, "world", "x"), wire(31, "super", "x"), wire(31, "sasl", "x"), wire(31, "digest", "u:")];
         for acl in bad {
             assert_eq!(
-                r.fix_up(Some(std::slice::from_ref(&acl)), &[]),
+                r.fix_up(Some(std::slice::from_ref(&acl)), &[], usize::MAX),
                 Err(ErrorCode::InvalidAcl),
                 "{acl:?}"
             );
         }
         let auth = [wire(3, "auth", "ignored")];
-        assert_eq!(r.fix_up(Some(&auth), &[Identity::new("ip", "127.0.0.1")]), Err(ErrorCode::InvalidAcl));
-        let fixed = r.fix_up(Some(&auth), &[Identity::new("digest", "bob:h")]).unwrap();
+        assert_eq!(
+            r.fix_up(Some(&auth), &[Identity::new("ip", "127.0.0.1")], usize::MAX),
+            Err(ErrorCode::InvalidAcl)
+        );
+        let fixed = r.fix_up(Some(&auth), &[Identity::new("digest", "bob:h")], usize::MAX).unwrap();
         assert_eq!((fixed[0].perms, &*fixed[0].id), (3, "bob:h"));
         let null = Acl { perms: 1, id: Id { scheme: Some("world".into()), id: None } };
-        assert_eq!(r.fix_up(Some(&[null]), &[]), Err(ErrorCode::MarshallingError));
+        assert_eq!(r.fix_up(Some(&[null]), &[], usize::MAX), Err(ErrorCode::MarshallingError));
+    }
+
+    #[test]
+    fn nobody_gets_more_for_auth_than_fits() {
+        let r = rules();
+        let many: Vec<_> = (0..1000).map(|perms| wire(perms, "auth", "")).collect();
+        let ids: Vec<_> = (0..64).map(|n| Identity::new("digest", &format!("{n}:h"))).collect();
+        assert_eq!(r.fix_up(Some(&many), &ids, 100_000), Err(ErrorCode::MarshallingError));
+        assert_eq!(r.fix_up(Some(&many), &ids, 2_000_000).map(|list| list.len()), Ok(64_000));
     }
 
     /// Comparing an entry with those before it looks into its id (`ACL.equals`, `Id.equals`), before anything is
@@ -282,8 +311,9 @@ mod tests {
             perms,
             id: Id { scheme: scheme.map(Into::into), id: None },
         };
-        let fixed =
-            |acl: &[Acl<'_>]| r.fix_up(Some(acl), &[Identity::new("digest", "bob:h")]).map(|list| list.len());
+        let fixed = |acl: &[Acl<'_>]| {
+            r.fix_up(Some(acl), &[Identity::new("digest", "bob:h")], usize::MAX).map(|list| list.len())
+        };
         let world = wire(31, "world", "anyone");
         assert_eq!(fixed(&[null(31, None)]), Err(ErrorCode::InvalidAcl));
         assert_eq!(fixed(&[world.clone(), null(31, None)]), Err(ErrorCode::MarshallingError));

@@ -81,7 +81,7 @@ fn parent_to_delete_from(path: &str) -> Result<&str, Fault> {
 const CREATE_FIXED: usize = 4 + 4 + 4 + 8;
 
 fn acl_len(acl: &[AclEntry]) -> usize {
-    acl.iter().map(|entry| 12 + entry.scheme.len() + entry.id.len()).sum::<usize>() + 4
+    acl.iter().map(AclEntry::record_len).sum::<usize>() + 4
 }
 
 fn write_acl(out: &mut Vec<u8>, acl: &[AclEntry]) {
@@ -220,7 +220,7 @@ impl Prep {
         let Some((parent_path, _)) = path::split(asked).filter(|_| !asked.contains('\0')) else {
             return Err(Fault::Refused(ErrorCode::BadArguments));
         };
-        let acl = self.rules.fix_up(create.acl, case.ids)?;
+        let acl = self.rules.fix_up(create.acl, case.ids, self.settings.longest_txn)?;
         let parent_spot = self.pending.spot(parent_path);
         let parent = self.node(case, parent_spot)?;
         self.permit(case, &parent, perms::CREATE)?;
@@ -374,7 +374,7 @@ impl Prep {
     ) -> Result<(), Fault> {
         case.check_session(false)?;
         let path = full_path(r.path.as_ref())?;
-        let acl = self.rules.fix_up(r.acl.as_deref(), case.ids)?;
+        let acl = self.rules.fix_up(r.acl.as_deref(), case.ids, self.settings.longest_txn)?;
         let spot = self.pending.spot(path);
         let node = self.node(case, spot)?;
         self.permit(case, &node, perms::ADMIN)?;
