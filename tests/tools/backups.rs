@@ -99,6 +99,21 @@ fn a_backup_never_passes_over_what_only_a_damaged_snapshot_held() {
     }
 }
 
+/// While a snapshot from a leader takes the place of a history, the logs of the old one still stand behind it.
+#[test]
+fn a_backup_never_mixes_two_histories() {
+    let home = world();
+    let away = tempfile::tempdir().unwrap();
+    let target = away.path().join("b");
+    let note = file(&home, "install");
+    std::fs::write(&note, "snapshot.4e 1:2\nlog.4f\n").unwrap();
+    let ran = looking(home.path(), || expect(2, &["backup", "--data-dir", text(home.path()), text(&target)]));
+    assert!(ran.err.contains(text(&note)) && ran.err.contains("start the server once"), "{}", ran.err);
+    assert_eq!(std::fs::read_dir(away.path()).unwrap().count(), 0);
+    std::fs::remove_file(&note).unwrap();
+    expect(0, &["backup", "--data-dir", text(home.path()), text(&target)]);
+}
+
 /// What a gzip stream holds, if it is sound.
 fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
     use std::io::Read as _;

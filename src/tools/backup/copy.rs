@@ -48,14 +48,15 @@ struct Taken {
 
 /// Copies everything that is needed into `folder`.
 pub(super) fn take(dir: &DataDir, folder: &Path, limit: usize, in_use: bool) -> Result<Copied, Failure> {
+    one_history(dir)?;
     // Before anything else: what is durable now must be in the copy.
     let mark = dir.files.read(&dir.logs.join(names::MARK), mark::LEN).ok().and_then(|b| Mark::decode(&b));
     let mut passed_over = Vec::new();
     let mut newest_damaged = None;
-    let mut names = dir.snapshot_files()?;
+    let mut newer = dir.snapshot_files()?;
     let taken = newest_snapshot(dir, folder, limit, &mut passed_over, &mut newest_damaged)?;
-    names.retain(|s| s.zxid > taken.zxid && s.zxid.counter() != 0);
-    let passed: Vec<Zxid> = names.iter().map(|s| s.zxid).collect();
+    newer.retain(|s| s.zxid > taken.zxid && s.zxid.counter() != 0);
+    let passed: Vec<Zxid> = newer.iter().map(|s| s.zxid).collect();
     let newest_damaged = newest_damaged.max(passed.iter().copied().max());
     let mut files = vec![taken.held.clone()];
     let last = taken.zxid;
@@ -91,8 +92,22 @@ pub(super) fn take(dir: &DataDir, folder: &Path, limit: usize, in_use: bool) -> 
             files.push(Held::new(name, write_small(&folder.join(name), &epoch::encode(value))?));
         }
     }
+    one_history(dir)?;
     RealFiles.sync_dir(folder).map_err(|e| Failure::io("sync", folder, &e))?;
     Ok(Copied { files, snapshot: taken.name, last, passed_over })
+}
+
+/// While a history is being replaced or discarded, what is there is neither the old one nor the new one.
+fn one_history(dir: &DataDir) -> Result<(), Failure> {
+    let note = dir.logs.join(names::INSTALL);
+    match RealFiles.kind(&note).map_err(|e| Failure::io("look for", &note, &e))? {
+        None => Ok(()),
+        Some(_) => Err(Failure::Unable(format!(
+            "{} says that the history here is being replaced by a leader's: start the server once, which finishes that, \
+             and take the backup then",
+            note.display()
+        ))),
+    }
 }
 
 /// Writes a small new file, durably.

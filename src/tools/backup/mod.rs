@@ -97,3 +97,21 @@ fn prove(place: &Place, what: &Path) -> Result<Proof, Failure> {
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_staged_goes_unless_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for kept in [false, true] {
+            let staging = Staging::make(dir.path().join("partial")).unwrap();
+            if kept {
+                staging.keep();
+            }
+            drop(staging);
+            assert_eq!(dir.path().join("partial").exists(), kept);
+        }
+    }
+}
