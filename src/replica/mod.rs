@@ -23,7 +23,7 @@ use crate::state::TreeView;
 use crate::types::limits::MAX_BUFFER;
 use crate::types::{Epoch, Millis, Now, ServerId, SessionId, Zxid};
 use prep::Ask;
-use session::{SessionIds, Strangers, Via};
+use session::{LocalSessions, SessionIds, Strangers, Via};
 use zab::leading::Leading;
 use zab::learning::Learning;
 use zab::looking::Looking;
@@ -175,6 +175,18 @@ impl Replica {
                 Role::Looking(_) | Role::Learning(_) => Vec::new(),
             },
         }
+    }
+
+    /// The same of sessions that only this server knows.
+    #[must_use]
+    pub fn local_buckets(&self) -> Vec<(Millis, Vec<SessionId>)> {
+        let Mind::Member(_, role) = &self.mind else { return Vec::new() };
+        let local = match &**role {
+            Role::Leading(leading) => leading.local_sessions(),
+            Role::Learning(learning) => learning.local_sessions(),
+            Role::Looking(_) => None,
+        };
+        local.map_or_else(Vec::new, LocalSessions::buckets)
     }
 
     /// Forgets how long the proposals of this leader were, for figures that begin anew.

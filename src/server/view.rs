@@ -275,12 +275,17 @@ impl View for Look<'_> {
     }
 
     fn sessions(&self) -> SessionDump {
-        let local = self.core.settings.local_sessions.then(Vec::new);
+        // What was heard since the last beat counts already.
+        if self.core.decides() {
+            self.core.collect_touches();
+        }
+        let local = self.core.settings.local_sessions.then(|| {
+            let buckets = self.core.brain.lock().replica.local_buckets();
+            buckets.into_iter().map(|(at, sessions)| self.bucket(at, sessions)).collect()
+        });
         if !self.core.decides() {
             return SessionDump::Learner { local, global: self.core.shared.read(|m| m.sessions()) };
         }
-        // What was heard since the last beat counts already.
-        self.core.collect_touches();
         let buckets = self.core.brain.lock().replica.expiry_buckets();
         SessionDump::Tracked {
             local,

@@ -7,7 +7,7 @@ from fixtures.ledger import Ledger
 from fixtures.stage import Stage, await_that, connect, need, owner_of, patiently, same, sync, true
 from fixtures.trees import disagreements, tree
 from harness.ensemble import Ensemble
-from harness.server import free_port
+from harness.server import four_letter, free_port
 from harness.zkwire import EPHEMERAL_FLAG
 
 NO_NODE, EPHEMERAL_ON_LOCAL_SESSION = -101, -120
@@ -156,6 +156,7 @@ def local_sessions(stage: Stage) -> None:
         check = stage.checks.run
         check("a local session costs no transaction", lambda: costs_nothing(servers))
         check("a local session is known nowhere else", lambda: known_nowhere(servers))
+        check("dump shows the local sessions of its server", lambda: dumped(servers))
         check("a local session writes, but makes no ephemeral", lambda: no_ephemeral(servers))
     config = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
     with stage.scene("local-upgrading", config=config) as servers:
@@ -179,6 +180,14 @@ def known_nowhere(servers: Ensemble) -> None:
     same(again.session, client.session, "the session at its own server")
     again.close()
     client.drop()
+
+
+def dumped(servers: Ensemble) -> None:
+    for member in servers.members.values():
+        client = connect(member)
+        others = four_letter(member.host, member.port, "dump").split("Local Session Sets")[1].split("Global Session")[0]
+        true(f"0x{client.session:x}" in others, f"dump of {member}: {others}")
+        client.close()
 
 
 def no_ephemeral(servers: Ensemble) -> None:

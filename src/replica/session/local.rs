@@ -51,6 +51,12 @@ impl LocalSessions {
         self.timeouts.len()
     }
 
+    /// When they end, and who.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<(Millis, Vec<SessionId>)> {
+        self.tracker.buckets()
+    }
+
     /// True without any.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -230,4 +230,10 @@ impl Leading {
     pub fn expiry_buckets(&self) -> Vec<(Millis, Vec<SessionId>)> {
         self.reign.as_ref().map_or_else(Vec::new, |r| r.authority.sessions.buckets())
     }
+
+    /// Sessions that only this server knows.
+    #[must_use]
+    pub fn local_sessions(&self) -> Option<&LocalSessions> {
+        self.reign.as_ref().map(|r| &r.local)
+    }
 }

@@ -278,6 +278,10 @@ impl Clients {
     }
 
     /// Syncs that wait, and sessions of this server alone.
+    pub(super) fn local(&self) -> &LocalSessions {
+        &self.local
+    }
+
     pub(super) fn figures(&self) -> (usize, usize) {
         (self.syncs.len(), self.local.len())
     }

@@ -10,6 +10,7 @@ use super::master::Master;
 use super::{Next, stage, txn, writes_disk};
 use crate::replica::PeerStatus;
 use crate::replica::io::{Effect, Input, LinkInput};
+use crate::replica::session::LocalSessions;
 use crate::replica::zab::member::{Ctx, Flow};
 use crate::replica::zab::{Packet, membership};
 use crate::state::TreeView;
@@ -194,6 +195,10 @@ impl Live {
             ctx.me.ledger.commit_unlogged(entry, origin, ctx.out);
         }
         flow.into()
+    }
+
+    pub(super) fn local_sessions(&self) -> &LocalSessions {
+        self.clients.local()
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {

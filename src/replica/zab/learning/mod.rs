@@ -18,6 +18,7 @@ mod tests;
 use super::member::{Ctx, Flow, Member};
 use crate::config::ensemble::Role;
 use crate::replica::io::{Effect, Input, LinkInput, Stage};
+use crate::replica::session::LocalSessions;
 use crate::replica::{PeerStatus, Status};
 use crate::state::TreeView;
 use crate::types::{LinkId, Millis, ServerId};
@@ -166,7 +167,16 @@ impl Learning {
         }
     }
 
-    /// Figures.
+    /// Sessions that only this server knows.
+    #[must_use]
+    pub fn local_sessions(&self) -> Option<&LocalSessions> {
+        match &self.phase {
+            Phase::Live(live) => Some(live.local_sessions()),
+            _ => None,
+        }
+    }
+
+    /// What operators are told.
     #[must_use]
     pub fn status(&self, me: &Member) -> Status {
         let role = if self.observer { "observing" } else { "following" };
