@@ -28,6 +28,8 @@ pub const TAIL: [u8; 5] = [0, 0, 0, 1, b'/'];
 
 const DIGEST_LEN: usize = 20;
 const LAST_ZXID_LEN: usize = 8;
+/// Bytes behind the nodes beyond which they are no sections: several times what there may be.
+const TRAILER_MOST: usize = 4096;
 
 /// The digest version this server writes and compares.
 pub const DIGEST_VERSION: i32 = 2;
@@ -214,7 +216,9 @@ impl Decoder {
                 }
                 Stage::Acls(left) => self.acl(&mut r, left).map(Some),
                 Stage::Nodes => self.node(&mut r),
-                Stage::Trailer if !last && rest.len() < 4096 => return Ok(Step::More),
+                // Whether it came in one piece or in many: so much is no end that any release writes.
+                Stage::Trailer if rest.len() >= TRAILER_MOST => return Err(Fault::Sections(TRAILER_MOST)),
+                Stage::Trailer if !last => return Ok(Step::More),
                 Stage::Signature => self.signature(&mut r).map(Some),
                 Stage::Trailer => {
                     let trailer = self.trailer(window)?;
@@ -429,6 +433,20 @@ mod tests {
         e.finish(trailer);
         out.extend_from_slice(e.buffered());
         out
+    }
+
+    #[test]
+    fn a_long_end_is_none_however_it_comes() {
+        for more in [4000, 5000, 9000] {
+            let mut bytes = sample(&full());
+            bytes.extend(std::iter::repeat_n(0, more));
+            bytes.extend_from_slice(&TAIL);
+            for chunk in [1, 100, 4096, bytes.len()] {
+                let read = read(&bytes, chunk).map(|_| ());
+                assert_eq!(read.is_ok(), more == 4000, "{more} in pieces of {chunk}: {read:?}");
+                assert!(more == 4000 || matches!(read, Err(Fault::Sections(TRAILER_MOST))), "{more} {chunk}");
+            }
+        }
     }
 
     fn full() -> Trailer {
