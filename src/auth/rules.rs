@@ -106,14 +106,8 @@ impl Rules {
         {
             return Ok(AccessList::Open);
         }
-        let (mut fixed, mut bytes, mut counted) = (Vec::with_capacity(acl.len()), 0_usize, 0);
+        let (mut fixed, mut filled_in) = (Vec::with_capacity(acl.len()), 0_usize);
         for entry in without_duplicates(acl)? {
-            let more = fixed.get(counted..).unwrap_or_default().iter().map(AclEntry::record_len);
-            bytes = more.fold(bytes, usize::saturating_add);
-            counted = fixed.len();
-            if bytes > longest {
-                return Err(ErrorCode::MarshallingError);
-            }
             let scheme = entry.id.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
             if scheme == "auth" {
                 let before = fixed.len();
@@ -125,6 +119,11 @@ impl Rules {
                 }));
                 if fixed.len() == before {
                     return Err(ErrorCode::InvalidAcl);
+                }
+                let more = fixed.iter().skip(before).map(AclEntry::record_len);
+                filled_in = more.fold(filled_in, usize::saturating_add);
+                if filled_in > longest {
+                    return Err(ErrorCode::MarshallingError);
                 }
                 continue;
             }

@@ -38,8 +38,14 @@ impl ConfigDesk {
     pub(super) fn put(&self, effect: ConfigEffect) {
         match effect {
             ConfigEffect::Propose(membership) => {
-                if let Some(Err(error)) = self.files.as_ref().map(|files| files.propose(&membership)) {
-                    tracing::error!("Cannot write the proposed configuration: {error}");
+                if let Some(files) = &self.files
+                    && let Err(error) = files.propose(&membership)
+                {
+                    tracing::error!(
+                        "Cannot write {}: {error}; look at its disk before this member is started again, or it forgets \
+                         what is proposed",
+                        files.next().display()
+                    );
                 }
             }
             ConfigEffect::Commit(membership) => {

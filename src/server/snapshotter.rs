@@ -121,9 +121,12 @@ pub(super) fn take(core: &Core, store: &Store, log: &DiskLog) {
 }
 
 /// Takes a snapshot whenever somebody sends SIGUSR1, as an operator does before a copy or a migration.
-pub(super) async fn on_demand(core: Arc<Core>, log: Arc<DiskLog>) -> std::io::Result<()> {
+pub(super) async fn on_demand(core: Arc<Core>, log: Arc<DiskLog>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut asked = signal(SignalKind::user_defined1())?;
+    let mut asked = match signal(SignalKind::user_defined1()) {
+        Ok(asked) => asked,
+        Err(error) => return tracing::warn!("Cannot listen for SIGUSR1, which asks for snapshots: {error}"),
+    };
     while asked.recv().await.is_some() {
         // The tree of a member that has not found a leader may hold what will never be committed.
         if core.standing.get().takes_writes() {
@@ -133,7 +136,6 @@ pub(super) async fn on_demand(core: Arc<Core>, log: Arc<DiskLog>) -> std::io::Re
             tracing::warn!("A snapshot was asked for by a signal, but the server does not serve; skipping");
         }
     }
-    Ok(())
 }
 
 /// Takes a snapshot on a thread of its own, unless the last one is too short a while ago.

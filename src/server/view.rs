@@ -275,15 +275,16 @@ impl View for Look<'_> {
     }
 
     fn sessions(&self) -> SessionDump {
-        // What was heard since the last beat counts already.
-        if self.core.decides() {
+        let decides = self.core.decides();
+        if decides {
+            // What was heard since the last beat counts already.
             self.core.collect_touches();
         }
         let local = self.core.settings.local_sessions.then(|| {
             let buckets = self.core.brain.lock().replica.local_buckets();
             buckets.into_iter().map(|(at, sessions)| self.bucket(at, sessions)).collect()
         });
-        if !self.core.decides() {
+        if !decides {
             return SessionDump::Learner { local, global: self.core.shared.read(|m| m.sessions()) };
         }
         let buckets = self.core.brain.lock().replica.expiry_buckets();

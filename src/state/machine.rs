@@ -269,9 +269,7 @@ impl Machine {
             quotas: self.quotas.namespaces(&self.tree),
         }
     }
-}
 
-impl Machine {
     /// Is this session alive, as far as transactions tell?
     #[must_use]
     pub fn has_session(&self, session: SessionId) -> bool {

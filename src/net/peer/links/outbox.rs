@@ -44,8 +44,7 @@ struct Inner {
     /// Packets that were ever put in.
     count: u64,
     spare: Vec<u8>,
-    /// Feeds that wait, and one that is on its way.
-    feeds: usize,
+    /// A feed is on its way.
     feeding: bool,
     /// There was a feed, and what was put in behind it is still more than the limit.
     behind_feed: bool,
@@ -54,7 +53,8 @@ struct Inner {
 impl Inner {
     /// What was put in behind a feed has come down to the limit.
     fn relax(&mut self, most: usize) {
-        self.behind_feed &= self.feeds > 0 || self.bytes > most;
+        let waits = |pieces: &VecDeque<Piece>| pieces.iter().any(|piece| matches!(piece, Piece::Feed(_)));
+        self.behind_feed &= self.feeding || self.bytes > most || waits(&self.pieces);
     }
 }
 
@@ -102,7 +102,6 @@ impl Outbox {
     pub(super) fn stream(&self, feed: Box<dyn Feed + Send>) {
         let mut inner = self.inner.lock();
         inner.pieces.push_back(Piece::Feed(feed));
-        inner.feeds += 1;
         inner.behind_feed = true;
         drop(inner);
         self.filled.notify_one();
@@ -111,12 +110,9 @@ impl Outbox {
     /// The next piece, as much as there is of it. Whoever asks is done with the one before.
     pub(super) fn try_take(&self) -> Option<Piece> {
         let mut inner = self.inner.lock();
-        if std::mem::take(&mut inner.feeding) {
-            inner.feeds = inner.feeds.saturating_sub(1);
-            inner.relax(self.most);
-        }
         let piece = inner.pieces.pop_front();
         inner.feeding = matches!(piece, Some(Piece::Feed(_)));
+        inner.relax(self.most);
         piece
     }
 
