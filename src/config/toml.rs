@@ -10,6 +10,7 @@ use super::keys::{self, Class, Key, Kind};
 use super::parse::Entry;
 use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
+use std::path::Path;
 
 /// What a TOML file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub struct Entries {
 
 /// The table for raw `zoo.cfg` keys.
 const RAW: &str = "properties";
+
+/// Is a configuration of this name read as TOML?
+#[must_use]
+pub fn is_named(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
 
 /// Reads a TOML text.
 ///

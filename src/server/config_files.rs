@@ -7,7 +7,7 @@
 //! quorums have to be quorums of it, too.
 
 use crate::config::ensemble::{self, Membership};
-use crate::config::{Settings, parse};
+use crate::config::{Settings, parse, toml};
 use crate::replica::ConfigEffect;
 use parking_lot::Mutex;
 use std::fmt::Write as _;
@@ -134,22 +134,27 @@ impl ConfigFiles {
         let next = self.next();
         let dynamic = beside(&self.main, &format!(".dynamic.{:x}", committed.version));
         replace(&dynamic, committed.dynamic_file().as_bytes())?;
-        if self.main.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        let pending = fs::read(&next).ok().and_then(|text| Membership::from_text(&text, true).ok());
+        let is_over = pending.is_none_or(|pending| pending.version <= committed.version);
+        if toml::is_named(&self.main) {
+            // Until somebody lets it name the new file, the next start finds these members as proposed ones.
+            if is_over {
+                replace(&next, committed.text().as_bytes())?;
+            }
             tracing::warn!(
                 "{} is not rewritten: let ensemble.dynamic_file in it name {}",
                 self.main.display(),
                 dynamic.display()
             );
-        } else {
-            let text = fs::read(&self.main)?;
-            let owns_client = committed.members.get(&self.server).is_some_and(|m| m.client.is_some());
-            let dynamic = std::path::absolute(&dynamic)?;
-            let rewritten = main_file(&text, &dynamic, owns_client)
-                .map_err(|error| io::Error::other(format!("{}: {error}", self.main.display())))?;
-            replace(&self.main, rewritten.as_bytes())?;
+            return Ok(());
         }
-        let pending = fs::read(&next).ok().and_then(|text| Membership::from_text(&text, true).ok());
-        if pending.is_none_or(|pending| pending.version <= committed.version) {
+        let text = fs::read(&self.main)?;
+        let owns_client = committed.members.get(&self.server).is_some_and(|m| m.client.is_some());
+        let dynamic = std::path::absolute(&dynamic)?;
+        let rewritten = main_file(&text, &dynamic, owns_client)
+            .map_err(|error| io::Error::other(format!("{}: {error}", self.main.display())))?;
+        replace(&self.main, rewritten.as_bytes())?;
+        if is_over {
             match fs::remove_file(&next) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -203,6 +208,44 @@ mod tests {
         let membership = Arc::new(Membership::from_text(text.as_bytes(), false).unwrap());
         desk.put(ConfigEffect::Propose(membership));
         assert_eq!(fs::read_to_string(beside(&main, ".dynamic.next")).unwrap(), text);
+    }
+
+    /// It is never rewritten, and must not forget who the members are.
+    #[test]
+    fn beside_a_toml_file_the_agreed_members_are_found_as_proposed_ones() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("myid"), "1").unwrap();
+        let main = home.path().join("quoll.toml");
+        let text = format!(
+            "[paths]\ndata_dir = {:?}\n[ensemble]\ninit_limit_ticks = 5\nsync_limit_ticks = 2\n[ensemble.servers]\n\
+             1 = \"127.0.0.1:1:2;2181\"\n2 = \"127.0.0.1:3:4;2182\"\n3 = \"127.0.0.1:5:6;2183\"\n",
+            home.path()
+        );
+        fs::write(&main, &text).unwrap();
+        let files = ConfigFiles { main: main.clone(), server: 1, changing: Arc::default() };
+        let grown = "server.1=127.0.0.1:1:2:participant;0.0.0.0:2181\nversion=200000003";
+        files.commit(&Membership::from_text(grown.as_bytes(), false).unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(&main).unwrap(), text);
+        let load = || {
+            let source = crate::config::Source::File(main.clone());
+            let defaults = crate::config::SystemProperties::default();
+            crate::config::load(&source, defaults, &crate::config::RealWorld).unwrap().quorum
+        };
+        let found = load();
+        assert_eq!((found.membership.version, found.membership.members.len()), (0, 3));
+        assert_eq!(found.proposed.unwrap().version, 0x2_0000_0003);
+        let named = beside(&main, ".dynamic.200000003");
+        fs::write(
+            &main,
+            format!("[paths]\ndata_dir = {:?}\n[ensemble]\ndynamic_file = {named:?}\n", home.path()),
+        )
+        .unwrap();
+        let found = load();
+        assert_eq!(
+            (found.membership.version, found.proposed),
+            (0x2_0000_0003, None),
+            "it names the file now"
+        );
     }
 
     #[test]

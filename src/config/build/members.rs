@@ -9,6 +9,7 @@ use crate::config::ensemble::{self, Membership, Mode, Role};
 use crate::config::error::{ConfigError, EXIT_UNEXPECTED};
 use crate::config::parse::{self, Entry};
 use crate::config::settings::{Listen, Paths, Quorum, Sessions};
+use crate::config::toml;
 use crate::config::world::World;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +69,10 @@ pub(super) fn quorum(
         Some(name) => from_dynamic_file(reader, name, zoo, several, world)?,
         None => from_main_file(reader, zoo, several)?,
     };
-    let proposed = dynamic_file.as_ref().and_then(|_| from_next_file(reader, several, world));
+    // A quoll.toml is never rewritten to name a file of members; what was proposed or agreed lies beside it all the same.
+    let changes = dynamic_file.is_some()
+        || reader.source.as_deref().is_some_and(|name| toml::is_named(Path::new(name)));
+    let proposed = changes.then(|| from_next_file(reader, several, world)).flatten();
     let proposed = proposed.filter(|proposed| proposed.version > membership.version);
     for name in ["server.*", "group*", "weight*"] {
         reader.family(name);

@@ -81,7 +81,7 @@ fn from_text(
     let at = |line: usize| Origin::File { file: Arc::clone(&file), line };
     let malformed =
         |error: parse::ParseError| ConfigError::new(error.to_string()).at(name, Some(error.line()));
-    let entries = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+    let entries = if super::toml::is_named(path) {
         super::toml::entries(&text).map_err(|error| {
             let line = error.line;
             error.at(name, line)
