@@ -4,7 +4,7 @@ use std::slice::from_ref;
 
 use jute::OpCode;
 
-use super::{Directed, Script, script};
+use super::{Directed, Script, deviating, script};
 use crate::request::*;
 
 const DAY: i64 = 86_400_000;
@@ -229,8 +229,15 @@ fn access(s: &mut Script) {
     s.each(0, [multi(&[create(s.at("/eph"), 1), create(s.at("/eph/kid"), 0)])]);
 }
 
+/// Flags of an ephemeral node with the operation that makes a container, and a child in the same multi.
+fn ephemeral_container(s: &mut Script) {
+    let path = s.at("/c");
+    s.each(0, [multi(&[container(&path, 1), create(format!("{path}/kid"), 0)])]);
+}
+
 pub(super) fn all() -> Vec<Directed> {
     vec![
+        deviating("container-that-says-ephemeral", 1, ephemeral_container),
         script("multi-failing", 1, failing),
         script("multi-working", 1, working),
         script("multi-layouts", 1, layouts),
