@@ -1,10 +1,12 @@
 """The output a suite owes: one line per check, one line of counts.
 
-It knows nothing of servers. Its invariant: a check that raises is a failed check, and the suite goes on.
+It knows nothing of servers. Its invariants: a check that raises is a failed check, and the suite goes on; lines of
+checks that threads make side by side stay whole.
 """
 
 import difflib
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -19,6 +21,7 @@ class Checks:
     def __init__(self) -> None:
         self.passed = 0
         self.failed = 0
+        self._lock = threading.Lock()
 
     def run(self, name: str, check: Callable[[], None]) -> None:
         """Make one check: it holds unless it raises."""
@@ -33,15 +36,17 @@ class Checks:
             self.ok(name)
 
     def ok(self, name: str) -> None:
-        self.passed += 1
-        print(f"ok {name}", flush=True)
+        with self._lock:
+            self.passed += 1
+            print(f"ok {name}", flush=True)
 
     def fail(self, name: str, reason: str) -> None:
-        self.failed += 1
         first, *rest = reason.splitlines() or [""]
-        print(f"not ok {name}: {first}", flush=True)
-        for line in rest:
-            print(f"  {line}", file=sys.stderr, flush=True)
+        with self._lock:
+            self.failed += 1
+            print(f"not ok {name}: {first}", flush=True)
+            for line in rest:
+                print(f"  {line}", file=sys.stderr, flush=True)
 
     def equal(self, name: str, found: object, wanted: object) -> None:
         if found == wanted:

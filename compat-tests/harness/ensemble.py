@@ -323,7 +323,7 @@ class Ensemble:
                     raise HarnessError(f"{member} ended with code {code}\n{member.tail()}")
             modes = {member.number: member.mode() for member in running}
             leaders = [member for member in running if modes[member.number] in ("leader", "standalone")]
-            if all(modes.values()) and len(leaders) == 1:
+            if all(mode not in ("", "read-only") for mode in modes.values()) and len(leaders) == 1:
                 return leaders[0]
             if time.monotonic() > deadline:
                 tails = "\n".join(member.tail() for member in running)

@@ -3,13 +3,17 @@
 Run with `python3 -m unittest discover -s compat-tests/harness -t compat-tests`; needs no server.
 """
 
+import io
 import os
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from harness import deviations
+from harness.check import Checks
 from harness.server import HarnessError, Settings
 from harness.suite import Report, Suite, failed_twice, judge, load, run_suite
 
@@ -29,6 +33,23 @@ class Deviations(unittest.TestCase):
     def test_a_row_that_is_not_there_cannot_be_asked_for(self) -> None:
         with self.assertRaises(HarnessError):
             deviations.deviates("hostile", "no-such-row")
+
+
+class Lines(unittest.TestCase):
+    def test_threads_side_by_side_lose_none(self) -> None:
+        class Slow(io.StringIO):
+            def write(self, text: str) -> int:
+                time.sleep(0.001)
+                return super().write(text)
+
+        checks = Checks()
+        with redirect_stdout(Slow()) as output, ThreadPoolExecutor(4) as pool:
+            for number in range(40):
+                pool.submit(checks.ok if number % 2 else lambda name: checks.fail(name, "why"), f"check {number}")
+        lines = output.getvalue().splitlines()
+        self.assertEqual((checks.passed, checks.failed), (20, 20))
+        self.assertEqual(sum(line.startswith(("ok check ", "not ok check ")) for line in lines), len(lines))
+        self.assertEqual(len(lines), 40)
 
 
 class Verdicts(unittest.TestCase):
