@@ -11,6 +11,7 @@
 //! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
 //! * state (shared), then watches, outbox: a read on its connection's task.
+//! * a connection's task, then any of these: by whoever is the task for the moment; others do not wait for it.
 //!
 //! Nobody waits for the brain, for `history`, for `applying` or for the connections while holding the state.
 //!
@@ -31,7 +32,7 @@ use crate::net::client::{Budget, Conn, Gate, GateSettings, Nudge};
 use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
 use crate::state::{Machine, Shared};
-use crate::types::{Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, SessionId, Zxid};
+use crate::types::{ConnId, Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, SessionId, Zxid};
 use jute::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -150,6 +151,8 @@ pub struct Core {
     pub(super) brain: Mutex<Brain>,
     pub(super) commits: Mutex<VecDeque<Ordered>>,
     pub(super) applying: Mutex<()>,
+    /// Whose write was answered last, if it was answered alone.
+    pub(super) answered: Mutex<Option<ConnId>>,
     /// What the server is to its clients; changes under the brain's lock only.
     pub(super) standing: StandingCell,
     /// It leads, be it for itself only (`leaderServes=no`).
@@ -276,6 +279,7 @@ impl Core {
             brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0, meter }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
+            answered: Mutex::default(),
             standing: StandingCell::new(standing),
             is_leading: AtomicBool::new(false),
             serving_since: AtomicI64::new(started.0),
@@ -343,6 +347,15 @@ impl Core {
             outcome.to_apply = 0;
         }
         self.after(outcome);
+    }
+
+    /// Takes the next write of the client that was answered last, if it is there already. Called by the log's thread
+    /// while it has nothing else to do.
+    pub(super) fn look_ahead(&self) {
+        let Some(id) = *self.answered.lock() else { return };
+        if let Some(conn) = self.conns.with(|conns| conns.by_id(id).cloned()) {
+            conn.look_ahead();
+        }
     }
 
     /// One beat of the expiry clock: who was heard of, and who was not.

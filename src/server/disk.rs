@@ -6,7 +6,7 @@ use super::core::{Core, Log};
 use super::{shutdown, snapshotter};
 use crate::replica::Input;
 use crate::report::DirSizes;
-use crate::store::{DiskCommand, DiskEvent, Opened, Refused, Store, StoreError, Truncated};
+use crate::store::{DiskCommand, DiskEvent, Listen, Opened, Refused, Store, StoreError, Truncated};
 use crate::types::{Entry, Epoch, EpochFile, Millis, Zxid};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -57,12 +57,26 @@ impl HistoryGuard<'_> {
     }
 }
 
+/// What the disk thread calls.
+struct Ear(Arc<DiskLog>);
+
+impl Listen for Ear {
+    fn report(&mut self, event: DiskEvent) {
+        self.0.report(event);
+    }
+
+    fn idle(&mut self) {
+        if let Some(core) = self.0.core.get().and_then(Weak::upgrade) {
+            core.look_ahead();
+        }
+    }
+}
+
 impl DiskLog {
     /// Starts the disk thread behind `last`. `server` is in its name, which shows in its warnings.
     pub(super) fn start(self: &Arc<Self>, opened: Opened, last: Zxid, server: i64) -> Result<(), StoreError> {
-        let log = Arc::clone(self);
-        let report = Box::new(move |event| log.report(event));
-        let store = opened.start(last, &format!("SyncThread:{server}"), report)?;
+        let ear = Box::new(Ear(Arc::clone(self)));
+        let store = opened.start(last, &format!("SyncThread:{server}"), ear)?;
         *self.store.write() = Some(Arc::new(store));
         Ok(())
     }

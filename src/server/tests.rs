@@ -1,6 +1,7 @@
 //! The server under pressure, in one process: clients over pipes that hold as little as a test wants, and a
 //! disk that waits when it is told to.
 
+mod ahead;
 mod sessions;
 
 use super::applier::Applier;

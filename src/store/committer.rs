@@ -27,7 +27,7 @@ pub const QUEUE_LIMIT: usize = 1 << 20;
 /// Bytes that may wait for the disk.
 pub const QUEUE_BYTES: usize = 1 << 30;
 
-/// How often the thread looks for more before it sleeps, and lets others run in between: about a tenth of a
+/// How often the thread looks for more before it sleeps, and lets others run in between: one to three tenths of a
 /// millisecond, if nobody else wants the processor.
 const LOOKS: u32 = 256;
 
@@ -67,8 +67,24 @@ pub enum DiskEvent {
     Fatal(StoreError),
 }
 
-/// Who is told.
-pub type Report = Box<dyn FnMut(DiskEvent) + Send>;
+/// Who is told. Called on the disk thread.
+pub trait Listen: Send {
+    /// Something has happened.
+    fn report(&mut self, event: DiskEvent);
+
+    /// Nothing waits for the disk, and the thread is going to look once more before it sleeps: who knows where
+    /// something may come from can look there. Called some hundred times in a row.
+    fn idle(&mut self) {}
+}
+
+impl<F: FnMut(DiskEvent) + Send> Listen for F {
+    fn report(&mut self, event: DiskEvent) {
+        self(event);
+    }
+}
+
+/// The listener of a disk thread.
+pub type Report = Box<dyn Listen>;
 
 /// Why a command was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -282,35 +298,39 @@ struct Linger {
 impl Linger {
     /// Waits a little for more. A client that has just been answered asks again in less time than it takes to put
     /// a processor to sleep and to wake it.
-    fn wait(&mut self, shared: &Shared) {
+    fn wait(&mut self, shared: &Shared, listener: &mut dyn Listen) {
         if self.skipped < (1 << self.vain.min(PATIENCE)) - 1 {
             self.skipped += 1;
             return;
         }
         self.skipped = 0;
+        let is_there = || shared.gauges.waiting.load(Ordering::Relaxed) > 0;
         for _ in 0..LOOKS {
-            if shared.gauges.waiting.load(Ordering::Relaxed) > 0 {
+            if is_there() {
                 self.vain = 0;
                 return;
             }
-            std::thread::yield_now();
+            listener.idle();
+            if !is_there() {
+                std::thread::yield_now();
+            }
         }
         self.vain += 1;
     }
 }
 
-fn run(shared: &Shared, mut work: DiskWork, mut report: Report) {
+fn run(shared: &Shared, mut work: DiskWork, mut listener: Report) {
     let mut batch = VecDeque::new();
     let mut linger = Linger::default();
     loop {
-        linger.wait(shared);
+        linger.wait(shared, listener.as_mut());
         let mut queue = shared.queue.lock();
         while queue.waiting.is_empty() {
             if queue.closing {
                 queue.dead = true;
                 drop(queue);
-                if let Err(e) = work.close(&mut report) {
-                    report(DiskEvent::Fatal(e));
+                if let Err(e) = work.close(&mut |event| listener.report(event)) {
+                    listener.report(DiskEvent::Fatal(e));
                 }
                 return;
             }
@@ -323,13 +343,13 @@ fn run(shared: &Shared, mut work: DiskWork, mut report: Report) {
         shared.gauges.waiting.store(0, Ordering::Relaxed);
         shared.gauges.waiting_bytes.store(0, Ordering::Relaxed);
         drop(queue);
-        if let Err(e) = work.run(batch.drain(..), &mut report) {
+        if let Err(e) = work.run(batch.drain(..), &mut |event| listener.report(event)) {
             let mut queue = shared.queue.lock();
             queue.dead = true;
             queue.waiting.clear();
             queue.bytes = 0;
             drop(queue);
-            report(DiskEvent::Fatal(e));
+            listener.report(DiskEvent::Fatal(e));
             return;
         }
     }

@@ -24,7 +24,7 @@ pub mod stream;
 pub mod truncate;
 pub mod txn_log;
 
-pub use committer::{Committer, DiskCommand, DiskEvent, DiskWork, Refused, Report};
+pub use committer::{Committer, DiskCommand, DiskEvent, DiskWork, Listen, Refused, Report};
 pub use datadir::{DataDir, DirSizes};
 pub use epochs::{EpochFile, Epochs};
 pub use error::StoreError;

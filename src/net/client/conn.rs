@@ -3,6 +3,7 @@
 //! Its locks are small and always taken last: identities, lane, outbox. The task in `task.rs` owns the socket
 //! and nothing here can wait for it.
 
+use super::ahead::Ahead;
 use super::budget::{Backlog, Budget};
 use super::lane::Lane;
 use super::outbox::Outbox;
@@ -13,8 +14,8 @@ use crate::types::limits::{IDENTITIES, IDENTITY_BYTES};
 use crate::types::{ConnId, Millis, Now, SessionId};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +128,7 @@ pub struct Conn {
     last_heard: AtomicI64,
     heard: AtomicBool,
     knows_read_only: AtomicBool,
+    ahead: OnceLock<Weak<dyn Ahead>>,
 }
 
 impl Conn {
@@ -154,6 +156,20 @@ impl Conn {
             timeout: AtomicI64::new(0),
             last_heard: AtomicI64::new(now.mono.0),
             heard: AtomicBool::new(false),
+            ahead: OnceLock::new(),
+        }
+    }
+
+    /// From here on others than its task may take writes off its socket.
+    pub(super) fn open_ahead(&self, task: Weak<dyn Ahead>) {
+        // A connection has one task.
+        let _ = self.ahead.set(task);
+    }
+
+    /// Takes the next write if it is there already, in place of the task. No lock may be held.
+    pub fn look_ahead(&self) {
+        if let Some(task) = self.ahead.get().and_then(Weak::upgrade) {
+            task.look();
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: an error of one accept never ends the listener; when the process is out of descriptors it
 //! waits a little instead of spinning.
 
+use super::ahead;
 use super::conn::Conn;
 use super::service::Service;
 use super::socket::Socket;
@@ -138,7 +139,7 @@ fn welcome<S: Doorman>(stream: TcpStream, remote: SocketAddr, keep_alive: bool, 
         Some(conn) => {
             let (socket, direct) = Socket::share(stream);
             conn.outbox.open_to_others(direct);
-            attend(service, conn, socket);
+            ahead::attend(service, conn, socket);
         }
         None => {
             // The reference's stack resets refused connections instead of leaving them half closed.

@@ -1,5 +1,6 @@
 //! The client port: accepting, the handshake, one task for each connection, its outbox and its lane.
 
+mod ahead;
 mod answer;
 pub mod budget;
 pub mod conn;

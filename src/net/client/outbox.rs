@@ -192,6 +192,13 @@ impl Outbox {
         self.inner.lock().fate != Fate::Open
     }
 
+    /// Nothing waits, and no close was asked for.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.fate == Fate::Open && inner.bytes.is_empty()
+    }
+
     /// Bytes waiting.
     #[must_use]
     pub fn len(&self) -> usize {

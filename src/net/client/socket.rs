@@ -5,7 +5,9 @@
 //!
 //! Invariant: nothing here waits, and the connection ends with its task.
 
+use super::ahead::Early;
 use super::outbox::Direct;
+use rustix::net::RecvFlags;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +44,14 @@ impl Drop for Socket {
 impl Direct for OwnedWriteHalf {
     fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write(bytes)
+    }
+}
+
+impl Early for Socket {
+    fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        let stream: &TcpStream = self.read.as_ref();
+        let (read, _) = rustix::net::recv(stream, into, RecvFlags::DONTWAIT)?;
+        Ok(read)
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Invariant: bytes are run in the order they came, each once.
 
+use super::ahead::{Early, Looked};
 use super::conn::{Conn, Phase};
 use super::frames::Frames;
 use super::outbox::Taken;
@@ -12,10 +13,11 @@ use super::runner::{Batch, Over, Runner};
 use super::service::{Pressure, Service};
 use crate::types::Millis;
 use crate::types::limits::{OUTBOX_SOFT, READ_CHUNK};
-use crate::wire::parse;
+use crate::wire::{Request, parse};
 use jute::OpCode;
 use std::cell::RefCell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +27,9 @@ use tokio::time::{Sleep, sleep};
 
 /// Rounds of read, run and send before other connections get their turn.
 const ROUNDS: usize = 4;
+
+/// What is read at most in place of a task: a request that is longer is worth waking it.
+const AHEAD: usize = 4096;
 
 /// Capacity that a connection keeps for what it sends.
 const KEEP: usize = 1024;
@@ -46,6 +51,12 @@ pub(super) struct Task<S: Service, IO> {
     counted: usize,
     stall: Option<Stall>,
     round: Option<Pin<Box<Sleep>>>,
+}
+
+/// Does a write stand at the front of this?
+fn is_write(bytes: &[u8]) -> bool {
+    let frame = bytes.get(4..).unwrap_or_default();
+    parse(frame).is_ok_and(|envelope| matches!(envelope.request, Ok(Request::Write(_))))
 }
 
 /// Requests that wait in front of the gate: the first bytes of what was read and not run.
@@ -98,7 +109,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
     }
 
     /// The end: what was answered before it leaves with it, as far as the socket takes it at once.
-    fn part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.send(cx);
         Poll::Ready(())
     }
@@ -214,6 +225,16 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
         self.counted = after;
     }
 
+    /// Nothing is half done, and the next that concerns this connection is what comes over its socket.
+    fn is_idle(&self) -> bool {
+        self.runner.conn.phase() == Phase::Open
+            && self.stall.is_none()
+            && self.partial.is_empty()
+            && self.sending.is_empty()
+            && self.runner.conn.outbox.is_quiet()
+            && !self.is_paused()
+    }
+
     /// Runs the whole frames at the front of `input`; returns how many bytes they took.
     fn run(&mut self, input: &[u8]) -> Result<usize, Over> {
         let mut input = Frames::new(input, self.runner.service.max_frame());
@@ -272,6 +293,33 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
             self.stall = Some(Stall { since: stall.since, bytes: stall.bytes.saturating_sub(front.used) });
         }
         Ok(())
+    }
+}
+
+impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin + Early> Task<S, IO> {
+    /// Takes a small write that is there already and hands it to the order, in place of the task. Anything else that is
+    /// there waits for the task.
+    pub(super) fn look(&mut self) -> Result<Looked, Over> {
+        if !self.is_idle() {
+            return Ok(Looked::Done);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let len = scratch.len().min(AHEAD);
+            let room = scratch.get_mut(..len).unwrap_or_default();
+            let fresh = match self.io.read_now(room) {
+                Ok(read) if read > 0 => room.get(..read).unwrap_or_default(),
+                Ok(_) => return Ok(Looked::Done),
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    return Ok(Looked::Done);
+                }
+                Err(_) => return Err(Over),
+            };
+            let used = if is_write(fresh) { self.run(fresh)? } else { 0 };
+            self.partial.extend_from_slice(fresh.get(used..).unwrap_or_default());
+            self.count_partial();
+            // What was put into the outbox here has woken nobody.
+            Ok(if self.is_idle() { Looked::Done } else { Looked::More })
+        })
     }
 }
 
