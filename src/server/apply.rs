@@ -94,10 +94,10 @@ impl Core {
         let After { wakers, gone, done, mut propagation, .. } = after;
         propagation.pour(&self.counters.propagation_latency);
         self.gate.finish(done);
-        *self.answered.lock() = match batch {
+        self.lookout.lock().answered(match batch {
             [Ordered::Commit(commit)] => commit.origin.map(|origin| origin.conn),
             _ => None,
-        };
+        });
         wake(wakers);
         let last = batch.iter().rev().find_map(|ordered| match ordered {
             Ordered::Commit(commit) => Some(commit.entry.get().zxid),

@@ -28,11 +28,13 @@ use super::standing::{Standing, StandingCell};
 use super::throttle::{Hush, Throttle, also};
 use crate::auth::Rules;
 use crate::config::ensemble::Membership;
-use crate::net::client::{Budget, Conn, Gate, GateSettings, Nudge};
+use crate::net::client::{Budget, Conn, Gate, GateSettings, Looked, Nudge};
 use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
 use crate::state::{Machine, Shared};
-use crate::types::{ConnId, Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, SessionId, Zxid};
+use crate::types::{
+    ConnId, Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, Patience, SessionId, Zxid,
+};
 use jute::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -136,6 +138,39 @@ pub(super) struct Candidates {
     pub(super) promised: BTreeSet<LinkId>,
 }
 
+/// Whose next write the log's thread takes off the socket.
+#[derive(Debug, Default)]
+pub(super) struct Lookout {
+    /// Whose write was answered last, if it was answered alone.
+    conn: Option<ConnId>,
+    /// Clients that read behind their writes are looked at rarely: it would only be in the way of their reads.
+    patience: Patience,
+}
+
+impl Lookout {
+    /// A batch was applied; with this one, if its client was the only one that was answered.
+    pub(super) fn answered(&mut self, alone: Option<ConnId>) {
+        self.conn = alone.filter(|_| self.patience.tries());
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_looking(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// What a look at this one has brought.
+    fn looked(&mut self, conn: ConnId, found: Looked) {
+        match found {
+            Looked::Nothing => return,
+            Looked::Taken => return self.patience.paid(),
+            Looked::Other => self.patience.in_vain(),
+        }
+        if self.conn == Some(conn) {
+            self.conn = None;
+        }
+    }
+}
+
 /// The server.
 pub struct Core {
     pub(super) clock: Clock,
@@ -151,8 +186,8 @@ pub struct Core {
     pub(super) brain: Mutex<Brain>,
     pub(super) commits: Mutex<VecDeque<Ordered>>,
     pub(super) applying: Mutex<()>,
-    /// Whose write was answered last, if it was answered alone.
-    pub(super) answered: Mutex<Option<ConnId>>,
+    /// Where the next write is looked for.
+    pub(super) lookout: Mutex<Lookout>,
     /// What the server is to its clients; changes under the brain's lock only.
     pub(super) standing: StandingCell,
     /// It leads, be it for itself only (`leaderServes=no`).
@@ -279,7 +314,7 @@ impl Core {
             brain: Mutex::new(Brain { replica, effects: Vec::new(), handed: 0, meter }),
             commits: Mutex::default(),
             applying: Mutex::new(()),
-            answered: Mutex::default(),
+            lookout: Mutex::default(),
             standing: StandingCell::new(standing),
             is_leading: AtomicBool::new(false),
             serving_since: AtomicI64::new(started.0),
@@ -352,10 +387,10 @@ impl Core {
     /// Takes the next write of the client that was answered last, if it is there already. Called by the log's thread
     /// while it has nothing else to do.
     pub(super) fn look_ahead(&self) {
-        let Some(id) = *self.answered.lock() else { return };
-        if let Some(conn) = self.conns.with(|conns| conns.by_id(id).cloned()) {
-            conn.look_ahead();
-        }
+        let Some(id) = self.lookout.lock().conn else { return };
+        let conn = self.conns.with(|conns| conns.by_id(id).cloned());
+        let found = conn.map_or(Looked::Other, |conn| conn.look_ahead());
+        self.lookout.lock().looked(id, found);
     }
 
     /// One beat of the expiry clock: who was heard of, and who was not.

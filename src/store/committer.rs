@@ -13,7 +13,7 @@ use super::install;
 use super::options::StoreOptions;
 use super::truncate::{self, Truncated};
 use super::txn_log::{LogGauges, Room, TxnLog};
-use crate::types::{Entry, Epoch, Flushed, Zxid};
+use crate::types::{Entry, Epoch, Flushed, Patience, Zxid};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,10 +30,6 @@ pub const QUEUE_BYTES: usize = 1 << 30;
 /// How often the thread looks for more before it sleeps, and lets others run in between: one to three tenths of a
 /// millisecond, if nobody else wants the processor.
 const LOOKS: u32 = 256;
-
-/// Where looking was in vain, the thread looks every second time it has nothing to do, then every fourth, and so on up
-/// to two to the power of this.
-const PATIENCE: u32 = 6;
 
 /// Something for the disk, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,44 +282,31 @@ impl Drop for Committer {
     }
 }
 
-/// Whether it pays to look around for a while before the thread sleeps.
-#[derive(Debug, Default)]
-struct Linger {
-    /// How often nothing came lately.
-    vain: u32,
-    /// Sleeps without a look.
-    skipped: u32,
-}
-
-impl Linger {
-    /// Waits a little for more. A client that has just been answered asks again in less time than it takes to put
-    /// a processor to sleep and to wake it.
-    fn wait(&mut self, shared: &Shared, listener: &mut dyn Listen) {
-        if self.skipped < (1 << self.vain.min(PATIENCE)) - 1 {
-            self.skipped += 1;
+/// Waits a little for more. A client that has just been answered asks again in less time than it takes to put a
+/// processor to sleep and to wake it.
+fn linger(shared: &Shared, patience: &mut Patience, listener: &mut dyn Listen) {
+    if !patience.tries() {
+        return;
+    }
+    let is_there = || shared.gauges.waiting.load(Ordering::Relaxed) > 0;
+    for _ in 0..LOOKS {
+        if is_there() {
+            patience.paid();
             return;
         }
-        self.skipped = 0;
-        let is_there = || shared.gauges.waiting.load(Ordering::Relaxed) > 0;
-        for _ in 0..LOOKS {
-            if is_there() {
-                self.vain = 0;
-                return;
-            }
-            listener.idle();
-            if !is_there() {
-                std::thread::yield_now();
-            }
+        listener.idle();
+        if !is_there() {
+            std::thread::yield_now();
         }
-        self.vain += 1;
     }
+    patience.in_vain();
 }
 
 fn run(shared: &Shared, mut work: DiskWork, mut listener: Report) {
     let mut batch = VecDeque::new();
-    let mut linger = Linger::default();
+    let mut patience = Patience::default();
     loop {
-        linger.wait(shared, listener.as_mut());
+        linger(shared, &mut patience, listener.as_mut());
         let mut queue = shared.queue.lock();
         while queue.waiting.is_empty() {
             if queue.closing {

@@ -1,14 +1,13 @@
 //! A way around a sleeping task: who has answered a client alone may take its next write off the socket.
 //!
 //! To wake a task costs a thread switch, which is more than to order a small write. So the log's thread looks at the
-//! socket itself for the moment in which it has nothing else to do. It takes writes only, and small ones: whatever
-//! else is there it leaves to the task, so that no read ever holds up the disk.
+//! socket itself for the moment in which it has nothing else to do. It takes writes only, and small ones. Whatever
+//! else has come it leaves where it is, for the task, which has been woken by then: no read ever holds up the disk.
 //!
 //! Invariant: whoever has the lock of the task is the task for that while. So bytes are run in the order they came, each
 //! once, whoever reads them.
 
 use super::conn::Conn;
-use super::runner::Over;
 use super::service::Service;
 use super::task::Task;
 use parking_lot::Mutex;
@@ -22,23 +21,28 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A socket that can be read without waiting from any thread.
 pub(super) trait Early {
+    /// Shows what is there and leaves it there, or fails with `WouldBlock`.
+    fn peek_now(&self, into: &mut [u8]) -> io::Result<usize>;
+
     /// Reads what is there, or fails with `WouldBlock`.
     fn read_now(&self, into: &mut [u8]) -> io::Result<usize>;
 }
 
-/// What a look leaves behind.
+/// What a look has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Looked {
-    /// Nothing for the task.
-    Done,
-    /// Something that the task must see to.
-    More,
+pub enum Looked {
+    /// Nothing has come yet.
+    Nothing,
+    /// A write, which was taken.
+    Taken,
+    /// Something for the task, which was left where it is. There is no use in another look.
+    Other,
 }
 
 /// A connection whose next write others may take.
 pub(super) trait Ahead: Send + Sync + fmt::Debug {
     /// Takes it if it is there, unless the task is at work.
-    fn look(&self);
+    fn look(&self) -> Looked;
 }
 
 /// A task that others may stand in for.
@@ -63,19 +67,18 @@ where
     S: Service,
     IO: AsyncRead + AsyncWrite + Unpin + Early + Send,
 {
-    fn look(&self) {
-        let Some(mut inner) = self.0.try_lock() else { return };
+    fn look(&self) -> Looked {
+        let Some(mut inner) = self.0.try_lock() else { return Looked::Nothing };
         if inner.over {
-            return;
+            return Looked::Other;
         }
-        match inner.task.look() {
-            Ok(Looked::Done) => return,
-            Ok(Looked::More) => {}
-            Err(Over) => inner.over = true,
+        let looked = inner.task.look();
+        inner.over = looked.is_err();
+        // What came with the write, or was put into the outbox here, has woken nobody.
+        if inner.over || (matches!(looked, Ok(Looked::Taken)) && !inner.task.is_idle()) {
+            inner.waker.iter().for_each(Waker::wake_by_ref);
         }
-        if let Some(waker) = &inner.waker {
-            waker.wake_by_ref();
-        }
+        looked.unwrap_or(Looked::Other)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its locks are small and always taken last: identities, lane, outbox. The task in `task.rs` owns the socket
 //! and nothing here can wait for it.
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Looked};
 use super::budget::{Backlog, Budget};
 use super::lane::Lane;
 use super::outbox::Outbox;
@@ -167,10 +167,8 @@ impl Conn {
     }
 
     /// Takes the next write if it is there already, in place of the task. No lock may be held.
-    pub fn look_ahead(&self) {
-        if let Some(task) = self.ahead.get().and_then(Weak::upgrade) {
-            task.look();
-        }
+    pub fn look_ahead(&self) -> Looked {
+        self.ahead.get().and_then(Weak::upgrade).map_or(Looked::Other, |task| task.look())
     }
 
     /// How far it has come.

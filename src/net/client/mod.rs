@@ -15,6 +15,7 @@ mod socket;
 mod tally;
 mod task;
 
+pub use ahead::Looked;
 pub use answer::answer;
 pub use budget::{Backlog, Budget};
 pub use conn::{Conn, ConnStats, Phase};

@@ -48,6 +48,12 @@ impl Direct for OwnedWriteHalf {
 }
 
 impl Early for Socket {
+    fn peek_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        let stream: &TcpStream = self.read.as_ref();
+        let (there, _) = rustix::net::recv(stream, into, RecvFlags::DONTWAIT | RecvFlags::PEEK)?;
+        Ok(there)
+    }
+
     fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
         let stream: &TcpStream = self.read.as_ref();
         let (read, _) = rustix::net::recv(stream, into, RecvFlags::DONTWAIT)?;

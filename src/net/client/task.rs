@@ -53,10 +53,13 @@ pub(super) struct Task<S: Service, IO> {
     round: Option<Pin<Box<Sleep>>>,
 }
 
-/// Does a write stand at the front of this?
+/// Does a whole write stand at the front of this?
 fn is_write(bytes: &[u8]) -> bool {
-    let frame = bytes.get(4..).unwrap_or_default();
-    parse(frame).is_ok_and(|envelope| matches!(envelope.request, Ok(Request::Write(_))))
+    let Some((prefix, rest)) = bytes.split_first_chunk::<4>() else { return false };
+    let frame = usize::try_from(i32::from_be_bytes(*prefix)).ok().and_then(|len| rest.get(..len));
+    frame.is_some_and(|frame| {
+        parse(frame).is_ok_and(|envelope| matches!(envelope.request, Ok(Request::Write(_))))
+    })
 }
 
 /// Requests that wait in front of the gate: the first bytes of what was read and not run.
@@ -226,7 +229,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Task<S, IO> {
     }
 
     /// Nothing is half done, and the next that concerns this connection is what comes over its socket.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.runner.conn.phase() == Phase::Open
             && self.stall.is_none()
             && self.partial.is_empty()
@@ -301,24 +304,23 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin + Early> Task<S, IO> {
     /// there waits for the task.
     pub(super) fn look(&mut self) -> Result<Looked, Over> {
         if !self.is_idle() {
-            return Ok(Looked::Done);
+            return Ok(Looked::Other);
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let len = scratch.len().min(AHEAD);
             let room = scratch.get_mut(..len).unwrap_or_default();
-            let fresh = match self.io.read_now(room) {
-                Ok(read) if read > 0 => room.get(..read).unwrap_or_default(),
-                Ok(_) => return Ok(Looked::Done),
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    return Ok(Looked::Done);
-                }
-                Err(_) => return Err(Over),
-            };
-            let used = if is_write(fresh) { self.run(fresh)? } else { 0 };
+            match self.io.peek_now(room) {
+                Ok(there) if is_write(room.get(..there).unwrap_or_default()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Looked::Nothing),
+                // What ends here, or goes wrong, the task finds out.
+                _ => return Ok(Looked::Other),
+            }
+            let read = self.io.read_now(room).map_err(|_| Over)?;
+            let fresh = room.get(..read).unwrap_or_default();
+            let used = self.run(fresh)?;
             self.partial.extend_from_slice(fresh.get(used..).unwrap_or_default());
             self.count_partial();
-            // What was put into the outbox here has woken nobody.
-            Ok(if self.is_idle() { Looked::Done } else { Looked::More })
+            Ok(Looked::Taken)
         })
     }
 }

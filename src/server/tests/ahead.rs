@@ -3,7 +3,7 @@
 //! The runtime has no thread of its own here: a task runs while [`World::let_tasks`] waits, and at no other time.
 
 use super::*;
-use crate::net::client::{ListenSettings, Listener, serve};
+use crate::net::client::{ListenSettings, Listener, Looked, serve};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -46,8 +46,8 @@ impl World {
         self.runtime.block_on(async { tokio::task::spawn_blocking(move || f(&mut io)).await.unwrap() })
     }
 
-    fn look(&self) {
-        self.server.core.look_ahead();
+    fn look(&self) -> Looked {
+        self.conn().look_ahead()
     }
 
     fn conn(&self) -> Arc<Conn> {
@@ -81,11 +81,11 @@ fn a_write_is_answered_while_its_task_sleeps() {
     let mut world = World::new();
     for xid in 2..=50 {
         world.send(&set(xid, "/n", b"x"));
-        world.look();
+        world.server.core.look_ahead();
         assert_eq!(reply(&mut world.io), (xid, 0), "no task has run");
     }
     world.send(&create(51, "/n", b""));
-    world.look();
+    assert_eq!(world.look(), Looked::Taken);
     assert_eq!(reply(&mut world.io), (51, ErrorCode::NodeExists.code()));
     assert_eq!(world.conn().stats.received.load(Relaxed), 52);
     world.send(&[set(52, "/n", b"y"), get(53, "/n"), ping()].concat());
@@ -100,13 +100,30 @@ fn reads_are_left_to_the_task() {
     let mut world = World::new();
     let received = |world: &World| world.conn().stats.received.load(Relaxed);
     for (request, before) in [(get(2, "/n"), 2), (ping(), 3)] {
+        assert_eq!(world.look(), Looked::Nothing);
         world.send(&request);
-        world.look();
-        world.look();
+        assert_eq!(world.look(), Looked::Other);
         assert_eq!(received(&world), before, "not run yet");
         world.let_tasks(reply);
         assert_eq!(received(&world), before + 1);
     }
+}
+
+#[test]
+fn a_client_that_reads_behind_its_writes_is_looked_at_rarely() {
+    let mut world = World::new();
+    let looked_at = |world: &World| world.server.core.lookout.lock().is_looking();
+    let mut looks = 0;
+    for _ in 0..100 {
+        world.send(&set(2, "/n", b"x"));
+        world.let_tasks(reply);
+        looks += usize::from(looked_at(&world));
+        world.send(&get(3, "/n"));
+        world.server.core.look_ahead();
+        assert!(!looked_at(&world), "no use in another look");
+        world.let_tasks(reply);
+    }
+    assert_eq!(looks, 6, "ever less often");
 }
 
 #[test]
@@ -130,8 +147,7 @@ fn nothing_is_taken_of_a_connection_that_is_to_be_closed() {
     let mut world = World::new();
     drop(world.conn().outbox.close_now());
     world.send(&set(2, "/n", b"x"));
-    world.look();
-    world.conn().look_ahead();
+    assert_eq!(world.look(), Looked::Other);
     world.reaches(2);
     assert!(world.server.disk.state.lock().last.is_none(), "nor is anything on its way");
 }
@@ -146,7 +162,6 @@ fn what_is_no_request_ends_the_connection() {
     world.let_tasks(|io| while frame(io).is_some() {});
     assert!(world.server.core.conns.is_empty());
     world.reaches(3);
-    world.look();
 }
 
 #[test]
