@@ -11,7 +11,7 @@
 //! * brain, then connections, sessions, outbox, one after the other: effects that speak to a client.
 //! * applying, then connections, then state (exclusive), then sessions, lane, outbox: applying and replying.
 //! * state (shared), then watches, outbox: a read on its connection's task.
-//! * a connection's task, then any of these: by whoever is the task for the moment; others do not wait for it.
+//! * a connection's task, then any of these: by whoever is the task for the moment; nobody waits for it.
 //!
 //! Nobody waits for the brain, for `history`, for `applying` or for the connections while holding the state.
 //!

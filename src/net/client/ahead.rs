@@ -15,6 +15,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst, fence};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,14 +47,25 @@ pub(super) trait Ahead: Send + Sync + fmt::Debug {
 }
 
 /// A task that others may stand in for.
-struct Shared<T>(Mutex<Inner<T>>);
+struct Shared<T> {
+    inner: Mutex<Inner<T>>,
+    /// Wakes the task.
+    waker: Mutex<Option<Waker>>,
+    /// The task wanted to run while somebody looked. It does not wait for that: who looks may just have lost the
+    /// processor, and all other connections of the task's thread would wait with it.
+    missed: AtomicBool,
+}
 
 struct Inner<T> {
     task: T,
-    /// Wakes the task.
-    waker: Option<Waker>,
     /// The connection is at its end.
     over: bool,
+}
+
+impl<T> Shared<T> {
+    fn wake(&self) {
+        self.waker.lock().iter().for_each(Waker::wake_by_ref);
+    }
 }
 
 impl<T> fmt::Debug for Shared<T> {
@@ -68,17 +80,20 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Early + Send,
 {
     fn look(&self) -> Looked {
-        let Some(mut inner) = self.0.try_lock() else { return Looked::Nothing };
-        if inner.over {
-            return Looked::Other;
+        let (looked, wakes) = {
+            let Some(mut inner) = self.inner.try_lock() else { return Looked::Nothing };
+            let looked = if inner.over { Ok(Looked::Other) } else { inner.task.look() };
+            inner.over |= looked.is_err();
+            // What came with the write, or was put into the outbox here, has woken nobody.
+            let wakes = looked.is_err() || (matches!(looked, Ok(Looked::Taken)) && !inner.task.is_idle());
+            (looked.unwrap_or(Looked::Other), wakes)
+        };
+        // The other half of the fence in `poll`.
+        fence(SeqCst);
+        if self.missed.swap(false, SeqCst) || wakes {
+            self.wake();
         }
-        let looked = inner.task.look();
-        inner.over = looked.is_err();
-        // What came with the write, or was put into the outbox here, has woken nobody.
-        if inner.over || (matches!(looked, Ok(Looked::Taken)) && !inner.task.is_idle()) {
-            inner.waker.iter().for_each(Waker::wake_by_ref);
-        }
-        looked.unwrap_or(Looked::Other)
+        looked
     }
 }
 
@@ -93,10 +108,19 @@ where
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.0.0.lock();
-        if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            inner.waker = Some(cx.waker().clone());
+        {
+            let mut waker = self.0.waker.lock();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
         }
+        let inner = self.0.inner.try_lock().or_else(|| {
+            self.0.missed.store(true, SeqCst);
+            // Either who looks sees that, or it is done by now.
+            fence(SeqCst);
+            self.0.inner.try_lock()
+        });
+        let Some(mut inner) = inner else { return Poll::Pending };
         if inner.over {
             return inner.task.part(cx);
         }
@@ -112,9 +136,9 @@ where
     S: Service,
     IO: AsyncRead + AsyncWrite + Unpin + Early + Send + 'static,
 {
-    let inner =
-        Inner { task: Task::new(Arc::clone(service), Arc::clone(&conn), io), waker: None, over: false };
-    let shared = Arc::new(Shared(Mutex::new(inner)));
+    let task = Task::new(Arc::clone(service), Arc::clone(&conn), io);
+    let inner = Mutex::new(Inner { task, over: false });
+    let shared = Arc::new(Shared { inner, waker: Mutex::default(), missed: AtomicBool::new(false) });
     let task: Weak<Shared<Task<S, IO>>> = Arc::downgrade(&shared);
     conn.open_ahead(task);
     tokio::spawn(Attended(shared));
