@@ -22,6 +22,7 @@ use super::acks::Acks;
 use super::clock::Clock;
 use super::conns::{ConnLimits, Conns};
 use super::facts::Facts;
+use super::lookout::Lookout;
 use super::meter::Meter;
 use super::perform::{Outcome, Peers};
 use super::standing::{Standing, StandingCell};
@@ -32,9 +33,7 @@ use crate::net::client::{Budget, Conn, Gate, GateSettings, Looked, Nudge};
 use crate::replica::{Commit, Effect, Effects, Input, Origin, Replica};
 use crate::report::{Counters, DirSizes};
 use crate::state::{Machine, Shared};
-use crate::types::{
-    ConnId, Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, Patience, SessionId, Zxid,
-};
+use crate::types::{Entry, Epoch, EpochFile, Flushed, LinkId, Millis, Now, SessionId, Zxid};
 use jute::ErrorCode;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -136,39 +135,6 @@ pub(super) struct Candidates {
     pub(super) awaited: BTreeSet<LinkId>,
     /// Those of them that are going to be installed, whatever becomes of their link.
     pub(super) promised: BTreeSet<LinkId>,
-}
-
-/// Whose next write the log's thread takes off the socket.
-#[derive(Debug, Default)]
-pub(super) struct Lookout {
-    /// Whose write was answered last, if it was answered alone.
-    conn: Option<ConnId>,
-    /// Clients that read behind their writes are looked at rarely: it would only be in the way of their reads.
-    patience: Patience,
-}
-
-impl Lookout {
-    /// A batch was applied; with this one, if its client was the only one that was answered.
-    pub(super) fn answered(&mut self, alone: Option<ConnId>) {
-        self.conn = alone.filter(|_| self.patience.tries());
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_looking(&self) -> bool {
-        self.conn.is_some()
-    }
-
-    /// What a look at this one has brought.
-    fn looked(&mut self, conn: ConnId, found: Looked) {
-        match found {
-            Looked::Nothing => return,
-            Looked::Taken => return self.patience.paid(),
-            Looked::Other => self.patience.in_vain(),
-        }
-        if self.conn == Some(conn) {
-            self.conn = None;
-        }
-    }
 }
 
 /// The server.
@@ -387,7 +353,7 @@ impl Core {
     /// Takes the next write of the client that was answered last, if it is there already. Called by the log's thread
     /// while it has nothing else to do.
     pub(super) fn look_ahead(&self) {
-        let Some(id) = self.lookout.lock().conn else { return };
+        let Some(id) = self.lookout.lock().conn() else { return };
         let conn = self.conns.with(|conns| conns.by_id(id).cloned());
         let found = conn.map_or(Looked::Other, |conn| conn.look_ahead());
         self.lookout.lock().looked(id, found);

@@ -16,6 +16,7 @@ pub mod facts;
 mod greeting;
 mod history;
 mod known;
+mod lookout;
 mod member;
 mod meter;
 mod perform;

@@ -307,8 +307,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin + Early> Task<S, IO> {
             return Ok(Looked::Other);
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            let len = scratch.len().min(AHEAD);
-            let room = scratch.get_mut(..len).unwrap_or_default();
+            let room = scratch.get_mut(..AHEAD).unwrap_or_default();
             match self.io.peek_now(room) {
                 Ok(there) if is_write(room.get(..there).unwrap_or_default()) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Looked::Nothing),

@@ -20,14 +20,7 @@ impl World {
     fn new() -> Self {
         let server = Server::new(settings());
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let address = "127.0.0.1:0".parse().unwrap();
-        let listener = {
-            let _inside = runtime.enter();
-            Listener::bind(&ListenSettings { address, backlog: 0, keep_alive: false }).unwrap()
-        };
-        let io = TcpStream::connect(listener.address().unwrap()).unwrap();
-        io.set_read_timeout(Some(PATIENCE)).unwrap();
-        runtime.spawn(serve(listener, Arc::clone(&server.core), CancellationToken::new()));
+        let io = dial(&server, &runtime);
         let mut world = Self { server, runtime, io };
         world.send(&greeting(0, &[0; 16]));
         world.let_tasks(|io| frame(io).expect("a session"));
@@ -59,6 +52,19 @@ impl World {
         let last = || self.server.core.shared.read(|machine| machine.last_zxid().counter());
         self.runtime.block_on(until("it is applied", || last() == counter));
     }
+}
+
+/// A connection over a real socket, which the server serves in this runtime.
+fn dial(server: &Server, runtime: &Runtime) -> TcpStream {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let listener = {
+        let _inside = runtime.enter();
+        Listener::bind(&ListenSettings { address, backlog: 0, keep_alive: false }).unwrap()
+    };
+    let io = TcpStream::connect(listener.address().unwrap()).unwrap();
+    io.set_read_timeout(Some(PATIENCE)).unwrap();
+    runtime.spawn(serve(listener, Arc::clone(&server.core), CancellationToken::new()));
+    io
 }
 
 fn frame(io: &mut TcpStream) -> Option<Vec<u8>> {
@@ -112,7 +118,7 @@ fn reads_are_left_to_the_task() {
 #[test]
 fn a_client_that_reads_behind_its_writes_is_looked_at_rarely() {
     let mut world = World::new();
-    let looked_at = |world: &World| world.server.core.lookout.lock().is_looking();
+    let looked_at = |world: &World| world.server.core.lookout.lock().conn().is_some();
     let mut looks = 0;
     for _ in 0..100 {
         world.send(&set(2, "/n", b"x"));
@@ -168,14 +174,7 @@ fn what_is_no_request_ends_the_connection() {
 fn a_task_and_another_thread_take_turns() {
     let server = Server::new(settings());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let address = "127.0.0.1:0".parse().unwrap();
-    let listener = {
-        let _inside = runtime.enter();
-        Listener::bind(&ListenSettings { address, backlog: 0, keep_alive: false }).unwrap()
-    };
-    let mut io = TcpStream::connect(listener.address().unwrap()).unwrap();
-    io.set_read_timeout(Some(PATIENCE)).unwrap();
-    runtime.spawn(serve(listener, Arc::clone(&server.core), CancellationToken::new()));
+    let mut io = dial(&server, &runtime);
     io.write_all(&greeting(0, &[0; 16])).unwrap();
     frame(&mut io).expect("a session");
     io.write_all(&create(1, "/n", b"")).unwrap();
