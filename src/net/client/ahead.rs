@@ -64,7 +64,9 @@ struct Inner<T> {
 
 impl<T> Shared<T> {
     fn wake(&self) {
-        self.waker.lock().iter().for_each(Waker::wake_by_ref);
+        // To wake may take a system call, and the task takes this lock whenever it runs.
+        let waker = self.waker.lock().clone();
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 

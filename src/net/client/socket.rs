@@ -1,4 +1,5 @@
-//! A client's TCP connection, shared between the task that owns it and whoever has a short reply for it.
+//! A client's TCP connection, shared between the task that owns it and whoever has a short reply for it, or looks for
+//! the next write (`ahead.rs`).
 //!
 //! Waking a sleeping task costs a thread switch; sending a few bytes costs a system call. So the thread that applied a
 //! small batch may send its replies itself, by the rules that the outbox keeps.
