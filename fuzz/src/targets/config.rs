@@ -66,6 +66,10 @@ pub(super) fn servers(input: &[u8]) {
         if !input.is_ascii() || input.contains(&b'\\') || membership.version < 0 {
             continue;
         }
+        // A blank at the front of a later address may be sorted to the front of the line, where reading trims it.
+        if membership.members.values().any(|member| member.to_string().starts_with(|c| c <= ' ')) {
+            continue;
+        }
         let written = membership.text();
         let again = Membership::from_text(written.as_bytes(), multi_address)
             .unwrap_or_else(|e| panic!("{written:?} cannot be read back: {e}"));
