@@ -18,6 +18,9 @@ use std::time::Duration;
 /// The error number of a full disk.
 pub const NO_SPACE: i32 = 28;
 
+/// Every disk and file system takes blocks of this size, and memory at its multiples, past the system's cache.
+pub const BLOCK: usize = 4096;
+
 /// How to open a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -29,6 +32,8 @@ pub enum Mode {
     CreateNew,
     /// Made anew, empty, whatever was there.
     Replace,
+    /// As `Replace`; [`File::write_durably`] goes past the system's cache where that can be done.
+    Log,
 }
 
 /// What a name stands for.
@@ -67,6 +72,13 @@ pub trait File: Send {
 
     /// Writes all of `bytes`.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// As [`write_at`](Self::write_at) with [`sync_data`](Self::sync_data) behind it. It is at its fastest over blocks
+    /// that were written before, with whole ones of [`BLOCK`] bytes in memory that begins at a multiple of that.
+    fn write_durably(&mut self, offset: u64, blocks: &[u8]) -> io::Result<()> {
+        self.write_at(offset, blocks)?;
+        self.sync_data()
+    }
 
     /// Cuts, or grows with zeros.
     fn set_len(&mut self, len: u64) -> io::Result<()>;

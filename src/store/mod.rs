@@ -4,6 +4,7 @@
 //! is written against those two. The room knows no tree, no order and no socket: it takes entries and gives
 //! back proof that they are on disk, and it reads them back into whatever implements [`Restore`].
 
+mod blocks;
 pub mod committer;
 pub mod datadir;
 pub mod epochs;

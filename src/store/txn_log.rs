@@ -1,12 +1,13 @@
-//! The log as it is written: one open file, one buffer, one sync per batch. No thread and no queue; those are
+//! The log as it is written: one open file, one buffer, one durable write per batch. No thread and no queue; those are
 //! [`committer`](super::committer)'s.
 //!
 //! Invariant: nothing is reported as durable that a sync did not cover, and after the first failure nothing is
 //! ever again. The file on disk is always header, sound records, zeros.
 
+use super::blocks::Blocks;
 use super::datadir::DataDir;
 use super::error::StoreError;
-use super::files::{File, Files, Mode};
+use super::files::{BLOCK, File, Files, Mode};
 use super::format::log::{self, BATCH_BYTES};
 use super::format::mark::Mark;
 use super::format::names;
@@ -33,6 +34,9 @@ const FILL_BELOW: usize = 64 * 1024;
 
 /// The file grows when no more than this is left of it, as the reference's does.
 const GROW_AHEAD: u64 = 4096;
+
+/// Room for the blocks of a small batch and the zeros behind it; more is given back after the batch.
+const KEEP_BLOCKS: usize = FILL as usize + 2 * FILL_BELOW;
 
 /// A write buffer larger than this is given back after the batch.
 const KEEP_BUFFER: usize = 2 * BATCH_BYTES;
@@ -110,8 +114,10 @@ struct Open {
     len: u64,
     /// Blocks are reserved up to here.
     reserved: u64,
-    /// Blocks were written up to here, if only with zeros.
+    /// Blocks were written up to here, if only with zeros; a boundary of them.
     filled: u64,
+    /// What is written, block by block.
+    blocks: Blocks,
 }
 
 /// The log of a running server.
@@ -150,8 +156,8 @@ impl TxnLog {
             options,
             gauges,
             current: None,
-            // Room for a batch and the zeros behind it from the start: growing later would look like a leak.
-            buffer: Vec::with_capacity(usize::try_from(FILL).unwrap_or(0) + FILL_BELOW),
+            // Room for a small batch from the start: growing later would look like a leak.
+            buffer: Vec::with_capacity(2 * FILL_BELOW),
             pending: None,
             rule,
             last,
@@ -253,18 +259,22 @@ impl TxnLog {
         }
         let end = open.end + self.buffer.len() as u64;
         self.grow(open, end)?;
-        let batch = self.buffer.len();
-        let filled = self.fill_to(open, end);
-        self.buffer.resize(batch + usize::try_from(filled - end).unwrap_or(0), 0);
-        let written = open.file.write_at(open.end, &self.buffer);
-        self.buffer.truncate(batch);
+        let zeros = usize::try_from(self.fill_to(open, end) - end).unwrap_or(0);
+        let blocks = open.blocks.lay(&self.buffer, zeros);
+        let offset = open.end / BLOCK as u64 * BLOCK as u64;
+        let start = self.dir.files.monotonic();
+        let written = if self.options.force_sync {
+            open.file.write_durably(offset, blocks)
+        } else {
+            open.file.write_at(offset, blocks)
+        };
         written.map_err(|e| StoreError::log("write", &open.path, e))?;
+        let reached = offset + blocks.len() as u64;
+        open.blocks.hold(&self.buffer);
         open.end = end;
-        open.filled = open.filled.max(filled);
-        open.len = open.len.max(end);
+        open.filled = open.filled.max(reached);
+        open.len = open.len.max(reached);
         if self.options.force_sync {
-            let start = self.dir.files.monotonic();
-            open.file.sync_data().map_err(|e| StoreError::log("sync", &open.path, e))?;
             let took = self.dir.files.monotonic().saturating_sub(start);
             if self.gauges.synced(took, self.options.fsync_warning) {
                 tracing::warn!(
@@ -315,7 +325,7 @@ impl TxnLog {
         if end <= open.filled || self.buffer.len() >= FILL_BELOW {
             return end;
         }
-        (end / FILL + 1).saturating_mul(FILL).min(open.len).max(end)
+        (end / FILL + 1).saturating_mul(FILL).min(open.len / BLOCK as u64 * BLOCK as u64).max(end)
     }
 
     /// What can wait until the batch was reported: the durable mark, and a roll by size.
@@ -390,11 +400,18 @@ fn begin(dir: &DataDir, first: Zxid, limit: usize) -> Result<Open, StoreError> {
             return Err(StoreError::log("begin", &path, source));
         }
     }
-    let file = dir
-        .files
-        .open(&temporary(dir, first), Mode::Replace)
-        .map_err(|e| StoreError::log("create", &path, e))?;
-    Ok(Open { file, path, name: first, end: 0, len: 0, reserved: 0, filled: 0 })
+    let file =
+        dir.files.open(&temporary(dir, first), Mode::Log).map_err(|e| StoreError::log("create", &path, e))?;
+    Ok(Open {
+        file,
+        path,
+        name: first,
+        end: 0,
+        len: 0,
+        reserved: 0,
+        filled: 0,
+        blocks: Blocks::new(KEEP_BLOCKS),
+    })
 }
 
 /// Notes how far the log is durable. It is a help for recovery only, so its own failure is not worth a stop.
@@ -413,7 +430,7 @@ fn write_mark(files: &dyn Files, dir: &DataDir, file: &mut Option<Box<dyn File>>
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::{CrashPlan, Fault, SimFiles};
+    use super::super::files::{CrashPlan, Fault, Op, SimFiles};
     use super::*;
     use bytes::Bytes;
 
@@ -456,6 +473,31 @@ mod tests {
         log.commit().unwrap();
         assert_eq!(sim.recorded() - before, 2, "write and sync, nothing else");
         assert!(sim.unsynced(sim.recorded()).is_empty());
+    }
+
+    #[test]
+    fn every_write_is_of_whole_blocks_and_says_what_the_log_says() {
+        for (pre_alloc, force_sync) in [(0, true), (65_536, true), (1 << 20, true), (65_536, false)] {
+            let sim = SimFiles::new();
+            let mut log = log_on(&sim, &StoreOptions { pre_alloc, force_sync, ..options() });
+            let mut expected = log::header().to_vec();
+            for zxid in 1..=300 {
+                let len = if zxid % 50 == 0 { 2 * FILL_BELOW } else { 50 * zxid as usize % 6000 };
+                log.push(&entry(zxid, len)).unwrap();
+                log::push_record(&mut expected, &entry(zxid, len).payload);
+                log.commit().unwrap();
+                assert!(!force_sync || sim.unsynced(sim.recorded()).is_empty());
+            }
+            for op in sim.ops() {
+                let Op::Write { offset, bytes, .. } = op else { continue };
+                assert_eq!((offset % BLOCK as u64, bytes.len() % BLOCK), (0, 0));
+            }
+            let bytes = read(&sim, "log.1");
+            assert_eq!(bytes[..expected.len()], expected);
+            assert!(bytes[expected.len()..].iter().all(|byte| *byte == 0));
+            log.roll().unwrap();
+            assert_eq!(read(&sim, "log.1"), expected);
+        }
     }
 
     #[test]

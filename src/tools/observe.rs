@@ -166,7 +166,7 @@ impl Files for Observed {
                 Ok(Box::new(Noted { file, path: path.to_path_buf(), changes: Arc::clone(&self.changes) }))
             }
             (Mode::CreateNew, _) if self.kind(path)?.is_some() => Err(io::ErrorKind::AlreadyExists.into()),
-            (Mode::CreateNew | Mode::Replace, _) => {
+            (Mode::CreateNew | Mode::Replace | Mode::Log, _) => {
                 let content = Content::default();
                 self.changes.lock().files.insert(path.to_path_buf(), Some(Arc::clone(&content)));
                 Ok(Box::new(Held(content)))

@@ -1,18 +1,25 @@
 //! Files of the operating system. Thin: every method is one or two system calls.
 
 use super::{File, Files, Kind, Listed, Lock, Mode};
-use rustix::fs::{Access, FallocateFlags, FlockOperation};
+use rustix::fs::{Access, FallocateFlags, FlockOperation, OFlags};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Past the cache, and durable when a write returns.
+const DIRECT: i32 = OFlags::DIRECT.union(OFlags::DSYNC).bits().cast_signed();
+
 /// The real file system. Files are made 0600 and directories 0700: the data holds everybody's secrets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealFiles;
 
-struct RealFile(fs::File);
+struct RealFile {
+    file: fs::File,
+    /// The same file for [`File::write_durably`], where the file system has such a way.
+    direct: Option<fs::File>,
+}
 
 struct RealLock(
     #[expect(dead_code, reason = "held, never read: the lock goes with the descriptor")] fs::File,
@@ -22,13 +29,13 @@ impl Lock for RealLock {}
 
 impl File for RealFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<usize> {
         let wanted = buf.len();
         while !buf.is_empty() {
-            match self.0.read_at(buf, offset) {
+            match self.file.read_at(buf, offset) {
                 Ok(0) => break,
                 Ok(n) => {
                     offset += n as u64;
@@ -42,26 +49,38 @@ impl File for RealFile {
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_durably(&mut self, offset: u64, blocks: &[u8]) -> io::Result<()> {
+        if let Some(direct) = &self.direct {
+            match direct.write_all_at(blocks, offset) {
+                // It could be opened like that, but not be written: this file system or disk wants larger blocks.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                outcome => return outcome,
+            }
+        }
+        self.write_at(offset, blocks)?;
+        self.sync_data()
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn reserve(&mut self, offset: u64, len: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, offset, len) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, offset, len) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn sync_all(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 }
 
@@ -77,11 +96,14 @@ impl Files for RealFiles {
             Mode::CreateNew => {
                 options.write(true).create_new(true);
             }
-            Mode::Replace => {
+            Mode::Replace | Mode::Log => {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Box::new(RealFile(options.open(path)?)))
+        let file = options.open(path)?;
+        let direct = || fs::OpenOptions::new().write(true).custom_flags(DIRECT).open(path).ok();
+        let direct = (mode == Mode::Log).then(direct).flatten();
+        Ok(Box::new(RealFile { file, direct }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
@@ -170,6 +192,7 @@ impl Files for RealFiles {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BLOCK;
     use super::*;
 
     #[test]
@@ -197,6 +220,26 @@ mod tests {
         assert!(all[6..10_000].iter().all(|b| *b == 0));
         assert_eq!(RealFiles.list(dir.path()).unwrap(), [Listed { name: "log.1".into(), len: 10_000 }]);
         assert!(RealFiles.open(&path, Mode::CreateNew).is_err());
+    }
+
+    #[test]
+    fn what_no_disk_takes_past_the_cache_goes_through_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.1");
+        let mut file = RealFiles.open(&path, Mode::Log).unwrap();
+        file.write_at(0, &[1; 2 * BLOCK]).unwrap();
+        let mut memory = vec![2; 3 * BLOCK];
+        let at = memory.as_ptr().align_offset(BLOCK);
+        file.write_durably(0, &memory[at..at + BLOCK]).unwrap();
+        memory.fill(3);
+        file.write_durably(7, &memory[at + 1..at + 11]).unwrap();
+        memory.fill(4);
+        file.write_durably(BLOCK as u64, &memory[at..at + BLOCK]).unwrap();
+        let mut all = vec![0; 3 * BLOCK];
+        assert_eq!(file.read_at(0, &mut all).unwrap(), 2 * BLOCK);
+        assert_eq!(all[..18], [[2; 7].as_slice(), &[3; 10], &[2]].concat());
+        assert!(all[17..BLOCK].iter().all(|byte| *byte == 2));
+        assert!(all[BLOCK..2 * BLOCK].iter().all(|byte| *byte == 4));
     }
 
     #[test]

@@ -225,12 +225,12 @@ impl Files for SimFiles {
             (Mode::Read | Mode::Write, None) => return Err(io::ErrorKind::NotFound.into()),
             (Mode::CreateNew, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Mode::Read | Mode::Write, Some(inode)) => inode,
-            (Mode::Replace, Some(inode)) => {
+            (Mode::Replace | Mode::Log, Some(inode)) => {
                 inner.check(false)?;
                 inner.record(Op::SetLen { inode, len: 0 });
                 inode
             }
-            (Mode::CreateNew | Mode::Replace, None) => {
+            (Mode::CreateNew | Mode::Replace | Mode::Log, None) => {
                 if path.parent().is_none_or(|dir| !inner.now.dirs.contains(dir)) {
                     return Err(io::ErrorKind::NotFound.into());
                 }
