@@ -2,14 +2,14 @@
 
 use super::{File, Files, Kind, Listed, Lock, Mode};
 use rustix::fs::{Access, FallocateFlags, FlockOperation, OFlags};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Past the cache, and durable when a write returns.
-const DIRECT: i32 = OFlags::DIRECT.union(OFlags::DSYNC).bits().cast_signed();
+const DIRECT: i32 = OFlags::DIRECT.bits().cast_signed();
 
 /// The real file system. Files are made 0600 and directories 0700: the data holds everybody's secrets.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +27,23 @@ struct RealLock(
 
 impl Lock for RealLock {}
 
+/// Writes all of it; it is durable then. The flag belongs to the write, since rustix opens with the stronger `O_SYNC`,
+/// which also syncs the time of the change, when it is asked for `O_DSYNC`.
+fn write_through(file: &fs::File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pwritev2(file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                offset += n as u64;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
 impl File for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -41,7 +58,7 @@ impl File for RealFile {
                     offset += n as u64;
                     buf = buf.get_mut(n..).unwrap_or_default();
                 }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
@@ -54,9 +71,11 @@ impl File for RealFile {
 
     fn write_durably(&mut self, offset: u64, blocks: &[u8]) -> io::Result<()> {
         if let Some(direct) = &self.direct {
-            match direct.write_all_at(blocks, offset) {
+            match write_through(direct, offset, blocks) {
                 // It could be opened like that, but not be written: this file system or disk wants larger blocks.
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+                    self.direct = None;
+                }
                 outcome => return outcome,
             }
         }
@@ -70,7 +89,7 @@ impl File for RealFile {
 
     fn reserve(&mut self, offset: u64, len: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, offset, len) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
@@ -113,7 +132,7 @@ impl Files for RealFiles {
             // A file that vanishes between the two calls (a purge) is not an error.
             let meta = match fs::metadata(entry.path()) {
                 Ok(meta) => meta,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             };
             if meta.is_dir() {
@@ -130,7 +149,7 @@ impl Files for RealFiles {
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => Ok(Some(Kind::Dir)),
             Ok(_) => Ok(Some(Kind::File)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
@@ -141,14 +160,14 @@ impl Files for RealFiles {
 
     fn create_dirs(&self, dir: &Path) -> io::Result<()> {
         if self.kind(dir)?.is_some() {
-            return if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+            return if dir.is_dir() { Ok(()) } else { Err(ErrorKind::AlreadyExists.into()) };
         }
         let parent = dir.parent().filter(|p| !p.as_os_str().is_empty());
         if let Some(parent) = parent {
             self.create_dirs(parent)?;
         }
         match fs::DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
         self.sync_dir(parent.unwrap_or(Path::new(".")))
@@ -175,7 +194,7 @@ impl Files for RealFiles {
         let handle = fs::File::open(dir)?;
         match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(RealLock(handle)))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(None),
             Err(e) => Err(e.into()),
         }
     }
