@@ -11,60 +11,51 @@ pub(super) struct Blocks {
     memory: Vec<u8>,
     /// Where in the memory the first block begins.
     at: usize,
-    /// How many bytes of the block that is not full yet are held.
-    held: usize,
-    /// The memory is not larger than for so many bytes between batches.
-    keep: usize,
+    /// How many bytes of the log are there, from that block on.
+    end: usize,
+    /// Between batches there is room for so many bytes.
+    room: usize,
 }
 
 impl Blocks {
-    /// At the begin of a file; between batches there is room for `keep` bytes.
-    pub(super) fn new(keep: usize) -> Self {
-        let mut blocks = Self { memory: Vec::new(), at: 0, held: 0, keep };
-        blocks.resize(keep);
+    /// At the begin of a file; between batches there is room for `room` bytes.
+    pub(super) fn new(room: usize) -> Self {
+        let mut blocks = Self { memory: Vec::new(), at: 0, end: 0, room };
+        blocks.move_to(room);
         blocks
     }
 
-    fn resize(&mut self, room: usize) {
-        let memory = vec![0; room.next_multiple_of(BLOCK) + BLOCK];
+    /// Other memory, for so many bytes, with what the log has here.
+    fn move_to(&mut self, room: usize) {
+        let mut memory: Vec<u8> = Vec::with_capacity(room + 2 * BLOCK);
         // Without such an address the system refuses to go past the cache, and nothing else.
         let at = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
-        let old = std::mem::replace(self, Self { memory, at, ..*self });
-        let held = old.memory.get(old.at..old.at + old.held);
-        if let (Some(to), Some(held)) = (self.memory.get_mut(at..at + self.held), held) {
-            to.copy_from_slice(held);
-        }
+        memory.resize(at, 0);
+        memory.extend(self.memory.drain(self.at..));
+        (self.memory, self.at) = (memory, at);
     }
 
     /// Whole blocks that begin with what is held: the batch behind it, then `zeros`, and more to the boundary.
     pub(super) fn lay(&mut self, batch: &[u8], zeros: usize) -> &[u8] {
-        let end = self.held + batch.len();
+        let end = self.end + batch.len();
         let len = (end + zeros).next_multiple_of(BLOCK);
-        if self.memory.len() < len + BLOCK {
-            self.resize(len);
+        if self.memory.capacity() < self.at + len {
+            self.move_to(len);
         }
-        let memory = self.memory.get_mut(self.at..self.at + len).unwrap_or_default();
-        if let Some((front, rest)) = memory.split_at_mut_checked(end) {
-            if let Some(room) = front.get_mut(self.held..) {
-                room.copy_from_slice(batch);
-            }
-            rest.fill(0);
-        }
-        memory
+        self.memory.extend_from_slice(batch);
+        self.memory.resize(self.at + len, 0);
+        self.end = end;
+        self.memory.split_at(self.at).1
     }
 
-    /// The batch was written: holds the part of it that fills no block.
-    pub(super) fn hold(&mut self, batch: &[u8]) {
-        let keep = (self.held + batch.len()) % BLOCK;
-        // Less than what is to be kept: the block goes on.
-        let (from, to) = batch.len().checked_sub(keep).map_or((0, self.held), |from| (from, 0));
-        let room = self.memory.get_mut(self.at + to..self.at + keep);
-        if let (Some(room), Some(bytes)) = (room, batch.get(from..)) {
-            room.copy_from_slice(bytes);
-        }
-        self.held = keep;
-        if self.memory.len() > self.keep.next_multiple_of(BLOCK) + BLOCK {
-            self.resize(self.keep);
+    /// What was laid is written: holds the part of it that fills no block.
+    pub(super) fn written(&mut self) {
+        let full = self.end / BLOCK * BLOCK;
+        self.memory.copy_within(self.at + full..self.at + self.end, self.at);
+        self.end -= full;
+        self.memory.truncate(self.at + self.end);
+        if self.memory.capacity() > self.room + 2 * BLOCK {
+            self.move_to(self.room);
         }
     }
 }
@@ -96,8 +87,8 @@ mod tests {
                 disk.extend_from_slice(laid);
                 log.extend_from_slice(&batch);
                 prop_assert_eq!(disk.len(), (log.len() + zeros).next_multiple_of(BLOCK));
-                blocks.hold(&batch);
-                prop_assert!(blocks.memory.len() <= KEEP + BLOCK);
+                blocks.written();
+                prop_assert!(blocks.memory.capacity() <= KEEP + 2 * BLOCK);
                 prop_assert_eq!(&disk[..log.len()], &log[..]);
                 prop_assert!(disk[log.len()..].iter().all(|byte| *byte == 0));
             }

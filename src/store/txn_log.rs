@@ -270,7 +270,7 @@ impl TxnLog {
         };
         written.map_err(|e| StoreError::log("write", &open.path, e))?;
         let reached = offset + blocks.len() as u64;
-        open.blocks.hold(&self.buffer);
+        open.blocks.written();
         open.end = end;
         open.filled = open.filled.max(reached);
         open.len = open.len.max(reached);
