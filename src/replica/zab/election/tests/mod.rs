@@ -405,7 +405,10 @@ proptest! {
     ) {
         let disks: Vec<_> = (1..=4).map(|id| (id, history(1, 8))).collect();
         let mut net = Net::new(&voters(5), &disks);
-        for (turn, (_, n)) in letters.into_iter().enumerate() {
+        for (turn, (_, mut n)) in letters.into_iter().enumerate() {
+            // Behind the last round of all there is no next one in which old votes would not count any more; nor has
+            // the reference one.
+            n.round = n.round.min(i64::MAX - 1000);
             net.run(2);
             net.say(5, 1 + i64::try_from(turn).unwrap() % 4, n);
         }
@@ -421,10 +424,10 @@ proptest! {
             net.lose(lost);
             net.run(3000);
         }
-        // Those that agree get an epoch, and with it votes of one epoch; one that was talked into a round of its own
-        // asks them sooner or later.
+        // Those that agree get an epoch, with it votes of one epoch, and a leader that no vote of a straggler makes give
+        // up; one that was talked into a round of its own asks them sooner or later.
         for node in net.nodes.values_mut().filter(|n| n.leader().is_some()) {
-            node.me.vote.epoch = Epoch(9);
+            (node.me.vote.epoch, node.me.current) = (Epoch(9), Epoch(9));
         }
         net.run(130_000);
         prop_assert!(!net.leaders().contains(&5));
