@@ -114,17 +114,19 @@ impl Server {
     }
 
     fn word(&self, word: &str) -> String {
-        let mut client = self.dial();
-        client.send(word.as_bytes());
+        self.try_word(word).unwrap()
+    }
+
+    fn try_word(&self, word: &str) -> std::io::Result<String> {
+        let mut stream = self.try_dial()?.stream;
+        stream.write_all(word.as_bytes())?;
         let mut answer = String::new();
-        client.stream.read_to_string(&mut answer).unwrap();
-        answer
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     fn metric(&self, name: &str) -> i64 {
-        let rows = self.word("mntr");
-        let row = rows.lines().find_map(|row| row.strip_prefix(&format!("zk_{name}\t")));
-        row.unwrap_or_else(|| panic!("no {name} in\n{rows}")).parse().unwrap()
+        metric(&self.word("mntr"), name)
     }
 
     /// Resident KiB of the server.
@@ -139,12 +141,28 @@ impl Server {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
+    /// Waits for a line of the log that has it: what the server has written is read beside the test.
+    #[track_caller]
+    fn tells(&self, text: &str) {
+        let start = now();
+        while self.logged(text) == 0 {
+            assert!(start.elapsed() < PATIENCE, "no line of the log has {text:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     #[track_caller]
     fn is_well(&self, client: &mut Client) {
         client.send(&ping());
         assert_eq!(client.reply(), (-2, 0));
         assert_eq!(self.logged("panicked"), 0);
     }
+}
+
+/// One of the rows of `mntr`.
+fn metric(rows: &str, name: &str) -> i64 {
+    let row = rows.lines().find_map(|row| row.strip_prefix(&format!("zk_{name}\t")));
+    row.unwrap_or_else(|| panic!("no {name} in\n{rows}")).parse().unwrap()
 }
 
 struct Client {
@@ -528,10 +546,21 @@ fn a_flood_of_refused_connections_does_not_flood_the_log() {
     }
     server.is_well(&mut clients[0]);
     drop(clients.pop());
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(server.metric("connection_rejected"), 500);
-    let lines =
-        server.logged("Error accepting new connection: Too many connections from /127.0.0.1 - max is 3");
+    let start = now();
+    // Until the server has heard that one is gone, those who ask are refused too.
+    let mut refused = 500;
+    let rows = loop {
+        match server.try_word("mntr") {
+            Ok(rows) if !rows.is_empty() => break rows,
+            _ => refused += 1,
+        }
+        assert!(start.elapsed() < PATIENCE, "no room for another");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(metric(&rows, "connection_rejected"), refused);
+    let refusal = "Error accepting new connection: Too many connections from /127.0.0.1 - max is 3";
+    server.tells(refusal);
+    let lines = server.logged(refusal);
     assert!((1..20).contains(&lines), "{lines} lines");
 }
 

@@ -198,11 +198,9 @@ fn cve_2026_24308_no_secret_comes_into_the_log() {
     assert_eq!(client.reply(), (-4, -115));
     let words: String = ["conf", "envi", "cons", "dump", "mntr"].iter().map(|w| server.word(w)).collect();
     assert!(words.contains("dataDir=") && !words.contains("CANARY"), "{words}");
-    assert!(
-        server.logged("ssl.keyStore.passwrod") > 0,
-        "the log names what it does not know, and is looked at"
-    );
-    assert!(server.logged("Processing envi command") > 0, "to its end");
+    // The log names what it does not know, and is looked at up to the last word that was sent.
+    server.tells("ssl.keyStore.passwrod");
+    server.tells("Processing mntr command");
     let log = server.log.lock().unwrap().clone();
     let told: Vec<_> = log.iter().filter(|line| line.contains("CANARY")).collect();
     assert!(told.is_empty(), "{told:#?}");
