@@ -16,6 +16,8 @@ mod data;
 mod failure;
 mod io;
 mod log;
+#[cfg(test)]
+mod meanwhile;
 mod observe;
 mod output;
 mod place;

@@ -204,6 +204,15 @@ fn a_promise_to_a_leader_outlives_a_restore() {
     assert_eq!((&report["accepted_epoch"], &report["current_epoch"]), (&9.into(), &2.into()));
 }
 
+/// Ends the writer whatever becomes of the test.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_of_a_server_that_is_writing() {
     let home = tempfile::tempdir().unwrap();
@@ -224,6 +233,7 @@ fn a_backup_of_a_server_that_is_writing() {
             }
             server.stop();
         });
+        let end = Done(&done);
         while acknowledged.load(Ordering::SeqCst) < 500 {
             assert!(!writer.is_finished(), "the server stopped");
             std::thread::sleep(Duration::from_millis(5));
@@ -232,10 +242,7 @@ fn a_backup_of_a_server_that_is_writing() {
             let before = acknowledged.load(Ordering::SeqCst);
             let target = away.path().join(if n % 2 == 0 { format!("b{n}") } else { format!("b{n}.tgz") });
             let ran = quoll(&["backup", "--data-dir", text(home.path()), text(&target), "--json"]);
-            if ran.code != 0 {
-                done.store(true, Ordering::Relaxed);
-                panic!("{n}: {}{}", ran.out, ran.err);
-            }
+            assert!(ran.code == 0, "{n}: {}{}", ran.out, ran.err);
             let zxid = ran.json()["manifest"]["zxid"].as_str().unwrap().to_owned();
             let zxid = i64::from_str_radix(&zxid[2..], 16).unwrap();
             assert!(zxid >= before, "{zxid:#x} does not cover {before:#x}, which was acknowledged before");
@@ -243,7 +250,7 @@ fn a_backup_of_a_server_that_is_writing() {
             let report = quoll(&["data", "verify", text(home.path()), "--json"]);
             assert!(report.code == 0, "{}{}", report.out, report.err);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         writer.join().unwrap();
     });
 }

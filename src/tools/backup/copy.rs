@@ -189,7 +189,7 @@ impl Logs<'_> {
             let mut log = LogCopy::new(&file, self.folder);
             let mut superseded = false;
             let mut tries = 0;
-            loop {
+            let newest = loop {
                 let end = self.catch_up(&mut log)?;
                 let newer = self.next(from, Some(&file))?.is_some();
                 if newer && !superseded {
@@ -206,10 +206,14 @@ impl Logs<'_> {
                 if let LogEnd::Corrupt(at, why) = end {
                     self.pending = Some((file.path.clone(), at, why));
                 }
-                break;
-            }
+                break !newer;
+            };
             copied.extend(log.finish()?);
             self.done.push(file);
+            // A file that appears from here on may lie behind records that this one got after it was last read.
+            if newest {
+                break;
+            }
         }
         Ok(copied)
     }
@@ -298,5 +302,64 @@ impl<'a> LogCopy<'a> {
         let writer = writer.into_inner().map_err(|e| fail(e.into_error()))?;
         writer.sync().map_err(fail)?;
         Ok(Some(Held::new(self.name, sealer.finish())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+    use crate::store::format::snapshot as stream;
+    use crate::tools::meanwhile::Meanwhile;
+    use std::sync::Arc;
+
+    const LIMIT: usize = 1 << 20;
+
+    /// Records of these transactions; a backup looks at no more of them than the zxid.
+    fn records(zxids: std::ops::RangeInclusive<i64>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for zxid in zxids {
+            let mut payload = vec![0; 40];
+            payload.splice(12..20, zxid.to_be_bytes());
+            log::push_record(&mut bytes, &payload);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_server_that_goes_on_in_other_files_leaves_no_gap_in_a_copy() {
+        for call in 0.. {
+            let (home, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let folder = home.path().join(names::FOLDER);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("snapshot.0"), stream::empty()).unwrap();
+            let begin = |zxids| [log::header().to_vec(), records(zxids)].concat();
+            std::fs::write(folder.join("log.1"), begin(1..=3)).unwrap();
+            let goes_on = move || {
+                let mut old = std::fs::OpenOptions::new().append(true).open(folder.join("log.1")).unwrap();
+                old.write_all(&records(4..=4)).unwrap();
+                std::fs::write(folder.join("log.5"), begin(5..=6)).unwrap();
+                std::fs::write(folder.join("log.7"), begin(7..=7)).unwrap();
+            };
+            let files = Arc::new(Meanwhile::new(call, goes_on));
+            let dir = DataDir::unlocked(
+                Arc::clone(&files) as Arc<dyn Files>,
+                &StoreOptions::new(home.path(), home.path()),
+            );
+            let copied = take(&dir, away.path(), LIMIT, true).unwrap();
+            let mut found = Vec::new();
+            for file in copied.files.iter().filter(|f| f.name.starts_with("log.")) {
+                let mut cursor = LogCursor::open(&RealFiles, &away.path().join(&file.name), LIMIT).unwrap();
+                while let Next::Record(record) = cursor.step().unwrap() {
+                    found.push(record.zxid.0);
+                }
+            }
+            assert_eq!(found, (1..=copied.last.0).collect::<Vec<_>>(), "at call {call}");
+            assert!(copied.last.0 >= 3);
+            if !files.happened() {
+                assert!(call > 5, "only {call} calls");
+                break;
+            }
+        }
     }
 }

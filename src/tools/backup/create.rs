@@ -3,10 +3,10 @@
 use super::archive::{self, Nowhere};
 use super::copy::{self, Copied};
 use super::manifest::{self, Manifest};
-use super::{Staging, parent, prove};
+use super::{Proof, Staging, parent, prove};
 use crate::store::files::Kind;
 use crate::store::format::names::FOLDER;
-use crate::store::{Files, RealFiles};
+use crate::store::{DataDir, Files, RealFiles};
 use crate::tools::cli::BackupArgs;
 use crate::tools::clock;
 use crate::tools::failure::{FINE, Failure};
@@ -28,13 +28,11 @@ pub(in crate::tools) fn backup(out: &mut Out<'_>, args: &BackupArgs, limit: usiz
     let in_use = !writers(&place.folders()).is_empty();
 
     let mut attempts = 0;
-    let (staging, copied) = loop {
+    let (staging, copied, proof) = loop {
         let staging = Staging::make(beside(target, &format!("partial-{}", clock::compact(now))))?;
-        let folder = staging.path.join(FOLDER);
-        RealFiles.create_dirs(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
         attempts += 1;
-        match copy::take(&dir, &folder, limit, in_use) {
-            Ok(copied) => break (staging, copied),
+        match proven(&dir, &staging, &place, in_use) {
+            Ok((copied, proof)) => break (staging, copied, proof),
             // A server at work may purge what is being copied; from its newest snapshot on it can be tried again.
             Err(_) if in_use && attempts < ATTEMPTS => drop(staging),
             Err(failure) => return Err(failure),
@@ -42,15 +40,6 @@ pub(in crate::tools) fn backup(out: &mut Out<'_>, args: &BackupArgs, limit: usiz
     };
     for text in &copied.passed_over {
         out.line(format_args!("note: {text}"))?;
-    }
-    let proof = prove(&Place::new(&staging.path, None, limit), &place.data)?;
-    if proof.zxid != copied.last {
-        return Err(Failure::Found(format!(
-            "the copy leads to {}, but {} was copied: transactions between are missing in {}",
-            proof.zxid,
-            copied.last,
-            dir.logs.display()
-        )));
     }
     let manifest = Manifest {
         format: Manifest::FORMAT,
@@ -70,6 +59,24 @@ pub(in crate::tools) fn backup(out: &mut Out<'_>, args: &BackupArgs, limit: usiz
     publish(&staging, &manifest, now, target)?;
     tell(out, &copied, &manifest, target, in_use)?;
     Ok(FINE)
+}
+
+/// A copy, and what a server would make of it.
+fn proven(dir: &DataDir, staging: &Staging, place: &Place, in_use: bool) -> Result<(Copied, Proof), Failure> {
+    let limit = place.options.limit;
+    let folder = staging.path.join(FOLDER);
+    RealFiles.create_dirs(&folder).map_err(|e| Failure::io("create", &folder, &e))?;
+    let copied = copy::take(dir, &folder, limit, in_use)?;
+    let proof = prove(&Place::new(&staging.path, None, limit), &place.data)?;
+    if proof.zxid == copied.last {
+        return Ok((copied, proof));
+    }
+    Err(Failure::Found(format!(
+        "the copy leads to {}, but {} was copied: transactions between are missing in {}",
+        proof.zxid,
+        copied.last,
+        dir.logs.display()
+    )))
 }
 
 fn check_target(target: &Path, place: &Place) -> Result<(), Failure> {
