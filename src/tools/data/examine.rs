@@ -76,8 +76,15 @@ impl Report {
 }
 
 pub(super) fn examine(place: &Place, log_dir_given: bool) -> Result<Report, Failure> {
-    let files: Arc<dyn Files> = Arc::new(crate::store::RealFiles);
-    let users = writers(&place.folders());
+    examine_used(place, log_dir_given, Arc::new(crate::store::RealFiles), &writers(&place.folders()))
+}
+
+fn examine_used(
+    place: &Place,
+    log_dir_given: bool,
+    files: Arc<dyn Files>,
+    users: &[User],
+) -> Result<Report, Failure> {
     let mut report = Report {
         data_dir: place.data.display().to_string(),
         log_dir: place.logs.display().to_string(),
@@ -122,12 +129,13 @@ fn directories(
 fn each_snapshot(place: &Place, files: &Arc<dyn Files>, report: &mut Report) -> Result<(), Failure> {
     let dir = place.open(Arc::clone(files))?;
     for file in dir.snapshot_files()?.into_iter().rev() {
+        let looked = snapshot::Source::open(Arc::clone(files), &file.path, place.options.limit)
+            .and_then(|source| snapshot::examine(&source));
+        let complete = snapshots::quick_check(&dir, &file);
         if gone(&**files, &file.path) {
             continue;
         }
-        let source = snapshot::Source::open(Arc::clone(files), &file.path, place.options.limit)?;
-        let mut found = snapshot::examine(&source)?;
-        let complete = snapshots::quick_check(&dir, &file);
+        let mut found = looked?;
         if let (Some(why), false) = (&found.fault, complete) {
             found.fault = Some(format!("it was never finished, or was cut ({why})"));
         } else if !complete {
@@ -154,11 +162,15 @@ fn each_log(place: &Place, files: &Arc<dyn Files>, in_use: bool, report: &mut Re
     let dir = place.open(Arc::clone(files))?;
     let logs = dir.log_files()?;
     for (n, file) in logs.iter().enumerate() {
+        let examined = || log::examine(&**files, &file.path, place.options.limit);
+        let settled = |looked: &Result<log::Examination, _>| {
+            matches!(looked, Ok(found) if found.sound()) || gone(&**files, &file.path)
+        };
+        let looked = again(in_use, examined, settled);
         if gone(&**files, &file.path) {
             continue;
         }
-        let examined = || log::examine(&**files, &file.path, place.options.limit);
-        let found = again(in_use, examined, |e| matches!(e, Ok(found) if found.sound()))?;
+        let found = looked?;
         let newest = n + 1 == logs.len();
         let at = found.offset.unwrap_or_default();
         if let Some(why) = &found.fault {
@@ -176,6 +188,10 @@ fn each_log(place: &Place, files: &Arc<dyn Files>, in_use: bool, report: &mut Re
         }
         report.logs.push(found);
     }
+    // A purge takes old ones before new ones: seen from the newest, what is still there has no gaps from it.
+    let there: Vec<bool> = report.logs.iter().rev().map(|l| !gone(&**files, Path::new(&l.file))).collect();
+    let mut there = there.into_iter().rev();
+    report.logs.retain(|_| there.next().unwrap_or(true));
     Ok(())
 }
 
@@ -192,7 +208,7 @@ fn again<T>(in_use: bool, mut ask: impl FnMut() -> T, good: impl Fn(&T) -> bool)
     answer
 }
 
-/// A purge may have taken it since it was listed.
+/// A purge may have taken it since it was listed, at any moment: to be asked behind a look, not before.
 fn gone(files: &dyn Files, path: &Path) -> bool {
     matches!(files.kind(path), Ok(None))
 }
@@ -246,7 +262,8 @@ fn continuity(report: &mut Report, member: bool) {
 
 fn start(place: &Place, files: &Arc<dyn Files>, in_use: bool, report: &mut Report) {
     let rehearsed = || rehearse(place, Arc::clone(files));
-    let Rehearsal { outcome, machine, epochs, intents } = again(in_use, rehearsed, |r| r.outcome.is_ok());
+    let Rehearsal { outcome, machine, epochs, intents } =
+        again(in_use, rehearsed, |r| r.outcome.is_ok() && !matches!(r.epochs, Some(Err(_))));
     match outcome {
         Ok(found) => started(report, found, intents, in_use),
         Err(why) => {
@@ -418,6 +435,51 @@ fn is_copy(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::format::{log as records, snapshot as stream};
+    use crate::tools::meanwhile::Meanwhile;
+
+    #[test]
+    fn a_purge_at_any_moment_is_no_damage() {
+        let user = User { pid: 1, name: "server".into() };
+        for call in 0.. {
+            let home = tempfile::tempdir().unwrap();
+            let folder = home.path().join(names::FOLDER);
+            std::fs::create_dir(&folder).unwrap();
+            for n in 0..6 {
+                std::fs::write(folder.join(format!("snapshot.{n}")), stream::empty()).unwrap();
+            }
+            for n in 1..=6i64 {
+                let mut bytes = records::header().to_vec();
+                records::push_record(&mut bytes, &session_closed(n));
+                std::fs::write(folder.join(format!("log.{n}")), bytes).unwrap();
+            }
+            let purge = move || {
+                for n in 0..4 {
+                    std::fs::remove_file(folder.join(format!("snapshot.{n}"))).unwrap();
+                }
+                for n in 1..=3 {
+                    std::fs::remove_file(folder.join(format!("log.{n}"))).unwrap();
+                }
+            };
+            let files = Arc::new(Meanwhile::new(call, purge));
+            let place = Place::new(home.path(), None, 1 << 20);
+            let looking: Arc<dyn Files> = Arc::clone(&files) as _;
+            let report = examine_used(&place, false, looking, std::slice::from_ref(&user)).unwrap();
+            assert!(report.sound && report.start.succeeds, "at call {call}: {:#?}", report.findings);
+            if !files.happened() {
+                assert!(call > 30, "only {call} calls");
+                break;
+            }
+        }
+    }
+
+    /// A transaction that every tree takes.
+    fn session_closed(zxid: i64) -> Vec<u8> {
+        let mut payload = vec![0; 32];
+        payload.splice(12..20, zxid.to_be_bytes());
+        payload.splice(28..32, (-11i32).to_be_bytes());
+        payload
+    }
 
     #[test]
     fn copies_are_told_from_what_servers_write() {
