@@ -32,7 +32,7 @@ const HANDS: &[(&[&str], &[&str], &str)] = &[
             "src/config/world.rs",
             "src/bench/gauge.rs",
             "src/tools/backup/mod.rs",
-            "src/tools/data/examine.rs",
+            "src/tools/data/leftovers.rs",
             "src/tools/place.rs",
         ],
         "one seam to the file system, which tests replace",

@@ -4,6 +4,7 @@
 //! that a server starts with, over a layer that cannot change anything.
 
 mod examine;
+mod leftovers;
 mod report;
 
 use crate::tools::failure::{FINE, FOUND, Failure};
