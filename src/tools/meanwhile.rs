@@ -1,9 +1,13 @@
 //! For tests: the real files, and something that happens to them between two looks, as a server at work makes it.
+//!
+//! It is no server: what happens is the test's. Invariant: it happens once, behind the look that was asked for.
 
 use crate::store::RealFiles;
 use crate::store::files::{File, Files, Kind, Listed, Lock, Mode};
+use crate::store::format::log;
 use parking_lot::Mutex;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,4 +78,21 @@ impl Files for Meanwhile {
     fn monotonic(&self) -> Duration {
         RealFiles.monotonic()
     }
+}
+
+/// Transactions that every tree takes: each ends a session that is not there.
+pub(super) fn records(zxids: RangeInclusive<i64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for zxid in zxids {
+        let mut payload = vec![0; 32];
+        payload.splice(12..20, zxid.to_be_bytes());
+        payload.splice(28..32, (-11i32).to_be_bytes());
+        log::push_record(&mut bytes, &payload);
+    }
+    bytes
+}
+
+/// A log of them.
+pub(super) fn log_of(zxids: RangeInclusive<i64>) -> Vec<u8> {
+    [log::header().to_vec(), records(zxids)].concat()
 }

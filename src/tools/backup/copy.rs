@@ -310,21 +310,10 @@ mod tests {
     use super::*;
     use crate::store::StoreOptions;
     use crate::store::format::snapshot as stream;
-    use crate::tools::meanwhile::Meanwhile;
+    use crate::tools::meanwhile::{Meanwhile, log_of, records};
     use std::sync::Arc;
 
     const LIMIT: usize = 1 << 20;
-
-    /// Records of these transactions; a backup looks at no more of them than the zxid.
-    fn records(zxids: std::ops::RangeInclusive<i64>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for zxid in zxids {
-            let mut payload = vec![0; 40];
-            payload.splice(12..20, zxid.to_be_bytes());
-            log::push_record(&mut bytes, &payload);
-        }
-        bytes
-    }
 
     #[test]
     fn a_server_that_goes_on_in_other_files_leaves_no_gap_in_a_copy() {
@@ -333,13 +322,12 @@ mod tests {
             let folder = home.path().join(names::FOLDER);
             std::fs::create_dir(&folder).unwrap();
             std::fs::write(folder.join("snapshot.0"), stream::empty()).unwrap();
-            let begin = |zxids| [log::header().to_vec(), records(zxids)].concat();
-            std::fs::write(folder.join("log.1"), begin(1..=3)).unwrap();
+            std::fs::write(folder.join("log.1"), log_of(1..=3)).unwrap();
             let goes_on = move || {
                 let mut old = std::fs::OpenOptions::new().append(true).open(folder.join("log.1")).unwrap();
                 old.write_all(&records(4..=4)).unwrap();
-                std::fs::write(folder.join("log.5"), begin(5..=6)).unwrap();
-                std::fs::write(folder.join("log.7"), begin(7..=7)).unwrap();
+                std::fs::write(folder.join("log.5"), log_of(5..=6)).unwrap();
+                std::fs::write(folder.join("log.7"), log_of(7..=7)).unwrap();
             };
             let files = Arc::new(Meanwhile::new(call, goes_on));
             let dir = DataDir::unlocked(

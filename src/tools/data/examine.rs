@@ -189,10 +189,10 @@ fn each_log(place: &Place, files: &Arc<dyn Files>, in_use: bool, report: &mut Re
         }
         report.logs.push(found);
     }
-    // A purge takes old ones before new ones: seen from the newest, what is still there has no gaps from it.
-    let there: Vec<bool> = report.logs.iter().rev().map(|l| !gone(&**files, Path::new(&l.file))).collect();
-    let mut there = there.into_iter().rev();
-    report.logs.retain(|_| there.next().unwrap_or(true));
+    // Asked from the newest on: a purge takes old ones first, so what it takes meanwhile leaves no gap.
+    report.logs.reverse();
+    report.logs.retain(|log| !gone(&**files, Path::new(&log.file)));
+    report.logs.reverse();
     Ok(())
 }
 
@@ -373,8 +373,8 @@ fn my_id(place: &Place, files: &Arc<dyn Files>, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::format::{log as records, snapshot as stream};
-    use crate::tools::meanwhile::Meanwhile;
+    use crate::store::format::snapshot as stream;
+    use crate::tools::meanwhile::{Meanwhile, log_of};
 
     #[test]
     fn a_purge_at_any_moment_is_no_damage() {
@@ -386,10 +386,8 @@ mod tests {
             for n in 0..6 {
                 std::fs::write(folder.join(format!("snapshot.{n}")), stream::empty()).unwrap();
             }
-            for n in 1..=6i64 {
-                let mut bytes = records::header().to_vec();
-                records::push_record(&mut bytes, &session_closed(n));
-                std::fs::write(folder.join(format!("log.{n}")), bytes).unwrap();
+            for n in 1..=6 {
+                std::fs::write(folder.join(format!("log.{n}")), log_of(n..=n)).unwrap();
             }
             let purge = move || {
                 for n in 0..4 {
@@ -409,13 +407,5 @@ mod tests {
                 break;
             }
         }
-    }
-
-    /// A transaction that every tree takes.
-    fn session_closed(zxid: i64) -> Vec<u8> {
-        let mut payload = vec![0; 32];
-        payload.splice(12..20, zxid.to_be_bytes());
-        payload.splice(28..32, (-11i32).to_be_bytes());
-        payload
     }
 }
